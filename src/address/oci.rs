@@ -18,6 +18,14 @@ use crate::text::as_text;
 pub struct OciAddress(String);
 
 impl OciAddress {
+    /// That of `name` below `oci://HOST[/PREFIX]`.
+    ///
+    /// # Errors
+    /// When there is no such address.
+    pub fn below(prefix: &str, name: &str) -> Result<Self, String> {
+        format!("{}/{name}", prefix.trim_end_matches('/')).parse()
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -14,6 +14,7 @@ use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::whole::{self, Wholes};
 use crate::pipeline::{self, Options, Session};
+use crate::registry;
 use crate::stage::StageId;
 use crate::targets;
 use crate::units::Size;
@@ -63,6 +64,9 @@ pub(crate) struct Build {
     /// Copies the artifacts to DIR
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Puts containers (targets `docker`, `kubevirt`) into a registry, below oci://HOST/PREFIX
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["on", "until", "offline"])]
+    push: Option<String>,
     /// Builds on other machines, by ENGINE; see docs/many-machines.md
     #[arg(long, value_name = "ENGINE", value_parser = engines(), conflicts_with = "refresh")]
     on: Option<String>,
@@ -107,6 +111,7 @@ impl Build {
             vars: self.vars.clone(),
             publish: self.publish.clone(),
             output: self.output.clone(),
+            push: self.push.clone(),
         };
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from > until
@@ -120,6 +125,9 @@ impl Build {
         if self.publish.is_some() {
             whole::refuse_parts(&session.repo, &names, &self.vars)?;
         }
+        self.push
+            .as_deref()
+            .map_or(Ok(()), registry::check_prefix)?;
         if !self.all {
             asked_for(&session, &options, &names)?;
         }
@@ -242,6 +250,15 @@ fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<(
                 [] => format!("write `targets: {{{lacks}: {{}}}}`"),
                 has => format!("it asks for {}", has.join(", ")),
             }));
+        }
+        let made = |target: &&str| {
+            options.targets.is_empty() || options.targets.iter().any(|t| t == target)
+        };
+        let is_pushed = |target: &&str| targets::CONTAINERS.contains(target) && made(target);
+        if options.push.is_some() && !has.iter().any(is_pushed) {
+            return Err(Error::usage(format!("{name} has nothing for a registry"))
+                .cause("only containers go there by --push")
+                .hint("write `targets: {docker: {}}` or `targets: {kubevirt: {}}`; `imgforge repo copy oci://HOST/PREFIX` puts published images there"));
         }
     }
     Ok(())

@@ -101,6 +101,8 @@ pub struct Options {
     pub publish: Option<Option<String>>,
     /// Artifacts are copied here.
     pub output: Option<PathBuf>,
+    /// Containers are put into a registry, below `oci://HOST[/PREFIX]`.
+    pub push: Option<String>,
 }
 
 /// Plans one image; nothing runs.

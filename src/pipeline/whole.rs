@@ -152,16 +152,16 @@ pub(super) fn hand_over(session: &Session, options: &Options, built: &[Built]) -
 }
 
 fn copy(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {
-    let joined = match options.output {
-        Some(_) => join(session, whole)?,
-        None => None,
+    let joined = match (&options.output, &options.push) {
+        (None, None) => None,
+        _ => join(session, whole)?,
     };
     for built in whole {
         built.copy_artifacts(&session.ui)?;
     }
     match (&joined, whole) {
         // As long as the draft is there, so is the file.
-        (Some((_draft, index)), [first, ..]) => {
+        (Some((_draft, index)), [first, ..]) if options.output.is_some() => {
             first.copy_artifact(index, first.plan.name(), &session.ui)?;
         }
         // A build for other targets leaves it.
@@ -170,7 +170,27 @@ fn copy(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {
         }
         _ => {}
     }
-    Ok(())
+    match &options.push {
+        Some(to) => push(session, to, joined.as_ref().map(|(_, index)| index), whole),
+        None => Ok(()),
+    }
+}
+
+/// Puts the containers into a registry: what was `joined` in the place of its parts.
+fn push(session: &Session, to: &str, joined: Option<&Artifact>, whole: &[Built]) -> Result<()> {
+    for built in whole {
+        let sealed = built.results.packed.facts().sealed();
+        for Artifact { path, record } in &built.results.artifacts {
+            let is_part = joined.is_some() && record.about.format == Format::OciArchive;
+            if targets::is_container(record) && !is_part {
+                gate::admit(path, record.proof.as_ref(), sealed)?;
+                targets::push(path, record, to, &session.ui)?;
+            }
+        }
+    }
+    joined.map_or(Ok(()), |Artifact { path, record }| {
+        targets::push(path, record, to, &session.ui)
+    })
 }
 
 /// The container image among a build's artifacts.

@@ -4,6 +4,7 @@
 //! Blobs are streamed from and to files, in parts that a broken connection does not cost. What comes from
 //! a registry is compared with its digest here; who made it, is for the caller to ask.
 
+mod archive;
 mod credentials;
 mod fetch;
 mod manifest;
@@ -11,6 +12,7 @@ mod referrers;
 mod token;
 mod upload;
 
+pub use archive::Pushed;
 pub use fetch::Fetched;
 pub use manifest::{Descriptor, EMPTY_BYTES, Manifest};
 
@@ -306,6 +308,18 @@ impl Registry {
             _ => "ask whoever runs the registry; its log says more".to_owned(),
         })
     }
+}
+
+/// Refuses what is no `oci://HOST[/PREFIX]`, below which repositories have their names.
+///
+/// # Errors
+/// When it is none.
+pub fn check_prefix(prefix: &str) -> Result<()> {
+    OciAddress::below(prefix, "x").map(drop).map_err(|_| {
+        let prefix = crate::address::hide(prefix);
+        Error::usage(format!("`{prefix}` is no place in a registry"))
+            .hint("write `oci://HOST/PREFIX`, such as `oci://registry.example.org/images`")
+    })
 }
 
 /// Reads what is no challenge, for the fuzzer.

@@ -30,13 +30,22 @@ impl Registry {
     /// # Errors
     /// When the registry cannot be reached, refuses, or has understood something else.
     pub fn push_blob(&self, digest: &Sha256, file: &Arc<File>, size: u64) -> Result<bool> {
+        self.push_part(digest, file, (0, size))
+    }
+
+    /// As [`Registry::push_blob`], of a part of a file: its first byte, and its size.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push_part(&self, digest: &Sha256, file: &Arc<File>, part: (u64, u64)) -> Result<bool> {
+        let (_, size) = part;
         if self.has_blob(digest)? {
             return Ok(false);
         }
         let (mut upload, mut failures, mut furthest) = (self.begin_upload()?, 0, 0);
         loop {
             let before = upload.at;
-            let why = match self.send_chunk(&mut upload, digest, file, size)? {
+            let why = match self.send_chunk(&mut upload, digest, file, part)? {
                 Sent::All => return Ok(true),
                 // A registry that takes the same bytes again and again gets no further.
                 Sent::Some => {
@@ -89,14 +98,14 @@ impl Registry {
         upload: &mut Upload,
         digest: &Sha256,
         file: &Arc<File>,
-        size: u64,
+        (first, size): (u64, u64),
     ) -> Result<Sent> {
         let (start, rest) = (upload.at, size - upload.at);
         let len = rest.min(upload.chunk);
         let (whole, last) = (start == 0 && len == rest, rest == 0);
         let part = Body::Part {
             file: Arc::clone(file),
-            start,
+            start: first + start,
             len,
         };
         let request = match whole || last {

@@ -26,6 +26,9 @@ pub(crate) struct Export {
     /// Directory for the files
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Puts containers (targets `docker`, `kubevirt`) into a registry, too, below oci://HOST/PREFIX
+    #[arg(long, value_name = "PREFIX")]
+    push: Option<String>,
     /// Name of the files, without their ends; default: the disk's
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -48,6 +51,17 @@ fn known(name: &str) -> Result<Wanted, String> {
 
 impl Export {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
+        if let Some(to) = &self.push {
+            crate::registry::check_prefix(to)?;
+            if !self
+                .targets
+                .iter()
+                .any(|target| targets::CONTAINERS.contains(&target.name))
+            {
+                return Err(Error::usage("only containers go into a registry by --push")
+                    .hint("add `-t docker` or `-t kubevirt`"));
+            }
+        }
         let disk = DiskFile::open(&self.file, self.format, &self.backing)?;
         let name = self.stem()?;
         let dir = &self.output;
@@ -99,7 +113,9 @@ impl Export {
         graph::failures(asked.collect(), &app.ui)?;
         let outcomes = graph::run(&self.nodes(), self.room(), |name| {
             let target = targets::find(name).ok_or_else(|| targets::unknown(name))?;
-            with(&target, &|site| make(&target, site, &folder))
+            with(&target, &|site| {
+                make(&target, site, &folder, self.push.as_deref())
+            })
         })?;
         graph::failures(outcomes, &app.ui)
     }
@@ -186,7 +202,12 @@ fn about(name: String, tree: Option<&Tree>) -> About {
 }
 
 /// Makes the target's files, and gives each its place by one rename.
-fn make(target: &Wanted, site: &TargetContext<'_>, folder: &Folder) -> Result<()> {
+fn make(
+    target: &Wanted,
+    site: &TargetContext<'_>,
+    folder: &Folder,
+    push: Option<&str>,
+) -> Result<()> {
     for artifact in targets::make(target, site, None)? {
         let made = site.dir.join(&artifact.file);
         let name = made.file_name().unwrap_or_default();
@@ -199,6 +220,9 @@ fn make(target: &Wanted, site: &TargetContext<'_>, folder: &Folder) -> Result<()
             Size::bytes(size).human(),
             artifact.sha512
         ))?;
+        if let Some(to) = push.filter(|_| targets::is_container(&artifact)) {
+            targets::push(&made, &artifact, to, site.ui.ui())?;
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gpg::verify;
 use crate::http::Limits;
 use crate::index::Claims;
-use crate::registry::{Manifest, Registry};
+use crate::registry::{Manifest, Registry, check_prefix};
 
 /// More than any index has, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -28,12 +28,7 @@ pub(super) struct Shelf<'a> {
 
 /// Finds the places of all images, and refuses what must not be written over before anything is sent.
 pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a>>> {
-    let address = |name: &str| format!("{}/{name}", to.trim_end_matches('/')).parse::<OciAddress>();
-    address("x").map_err(|_| {
-        let to = crate::address::hide(to);
-        Error::usage(format!("`{to}` is no place in a registry"))
-            .hint("write `oci://HOST/PREFIX`, such as `oci://registry.example.org/images`")
-    })?;
+    check_prefix(to)?;
     for channel in replica.state.channels.keys() {
         let default = *channel == replica.state.default_channel;
         if channel.parse::<u64>().is_ok() || (channel == LATEST && !default) {
@@ -50,7 +45,7 @@ pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a
         .filter(|image| image.is_listed());
     let mut all = vec![];
     for image in images {
-        let address = address(&image.name).map_err(|_| {
+        let address = OciAddress::below(to, &image.name).map_err(|_| {
             Error::usage(format!(
                 "`{}` cannot be the name of an image in a registry",
                 image.name

@@ -307,13 +307,16 @@ fn command(offered: &Offered<'_>) -> Command {
 /// What `podman load` calls an image: without a registry in front, which a dot, a port or
 /// `localhost` makes, it is one of the host.
 fn loaded(reference: &str) -> String {
-    let registry = reference
-        .split_once('/')
-        .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
-    match registry {
-        true => reference.to_owned(),
-        false => format!("localhost/{reference}"),
+    match registry_of(reference) {
+        Some(_) => reference.to_owned(),
+        None => format!("localhost/{reference}"),
     }
+}
+
+/// The registry that a reference names.
+pub(super) fn registry_of(reference: &str) -> Option<&str> {
+    let (first, _) = reference.split_once('/')?;
+    (first == "localhost" || first.contains(['.', ':'])).then_some(first)
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@ use serde_json::Value;
 
 use super::{GENERIC, World, debian, run, text};
 use crate::support::names;
+use crate::support::registry::{Kind, Service};
 
 #[test]
 fn a_containerdisk_has_the_disk_and_nothing_else() {
     let world = World::new();
     let modules = [GENERIC, &["virtio_blk"]].concat();
     let disk = debian(&modules).disk(world.dir.path(), "web.raw");
-    world.exports(&disk, &["-t", "kubevirt"]);
+    let service = Service::start(&world.path("registry"), Kind::default());
+    let to = service.oci("vms");
+    world.exports(&disk, &["-t", "kubevirt", "--push", &to]);
     assert_eq!(world.made(), ["web.containerdisk.tar"]);
     let archive = world.path("out/web.containerdisk.tar");
     let archive = text(&archive);
@@ -27,6 +30,16 @@ fn a_containerdisk_has_the_disk_and_nothing_else() {
             (&"amd64".into(), &"linux".into())
         );
     }
+    // What was pushed is the same, to the digest.
+    let at = to.replacen("oci:", "docker:", 1) + "/web-containerdisk:latest";
+    let raw = |of: &str| run("skopeo", &["inspect", "--tls-verify=false", "--raw", of]);
+    let own = format!("oci-archive:{archive}");
+    let plain = |of: &str| run("skopeo", &["inspect", "--raw", of]);
+    assert_eq!(raw(&at), plain(&own));
+    let copied = world.path("copied");
+    let copied = format!("dir:{}", text(&copied));
+    let copy = ["copy", "--insecure-policy", "--src-tls-verify=false", "-q"];
+    run("skopeo", &[&copy[..], &[&at, &copied]].concat());
     let (layout, bundle) = (world.path("layout"), world.path("bundle"));
     let to = format!("oci:{}:x", text(&layout));
     let from = format!("oci-archive:{archive}:web-containerdisk:latest");
