@@ -14,7 +14,8 @@ use std::path::Path;
 use crate::host::exec::{Program, quote};
 
 /// Where they are in the tree, so that a link to it leads below `/usr/lib` as scripts want it; no host has this.
-const PLACE: &str = "/usr/lib/.imgforge-native";
+/// Short: `ld.so` in it takes the place of the path of the dynamic loader in each program.
+const PLACE: &str = "/usr/lib/.imgforge";
 
 /// What dpkg and scripts start most, by the time that it takes; none knows an architecture.
 const PROGRAMS: &str = "dpkg-deb dpkg-split tar rm sed grep cp mv ln mkdir rmdir readlink realpath basename \
@@ -120,9 +121,13 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(names, ["LINKS", "SUMS", "basename", "lib", "sed", "some"]);
+        assert_eq!(
+            names,
+            ["LINKS", "SUMS", "basename", "ld.so", "lib", "sed", "some"]
+        );
         let name = as_guest_root("sh").args(["-c", "chroot \"$0\" \"$1/basename\" usr/bin"]);
         assert_eq!(name.arg(&tree).arg(PLACE).text().unwrap(), "bin");
+        assert!(!tree.join("lib64").exists());
         let remove = || {
             as_guest_root("sh")
                 .args(["-e", "-c", &removal(), "sh"])

@@ -14,7 +14,7 @@ link() {
         echo "$2" >>"$tree$native/LINKS"
     fi
 }
-into=$native loader=
+into=$native loader=$native/ld.so
 for name in "$@"; do
     if [ "$name" = : ]; then
         into=$native/some
@@ -33,7 +33,13 @@ for name in "$@"; do
         # Before glibc 2.34 names of accounts are read by a library that only libc knows.
         case $file in
         libc.so.*) [ -e "$dir/libnss_files.so.2" ] && cp -L "$dir/libnss_files.so.2" "$tree$native/lib" ;;
-        ld-* | ld64.*) loader=$native/lib/$file ;;
+        # Where the kernel looks for it the guest's packages may tidy up: a shorter path of ours takes its place.
+        ld-* | ld64.*)
+            cp -L "$library" "$tree$loader"
+            nothing=$(printf "%$((${#library} - ${#loader}))s" '' | sed 's/ /\\x00/g')
+            LC_ALL=C sed -i "s|$library|$loader$nothing|" "$tree$into/$name"
+            continue
+            ;;
         esac
         cp -L "$library" "$tree$native/lib/$file"
         # `/lib64` is a link to `usr/lib64`: scripts look.
@@ -56,7 +62,7 @@ if [ -x "$tree$native/some/perl" ]; then
 fi
 # What packages put there instead would go with it.
 (cd "$tree$native/lib" && cksum -- *) >"$tree$native/SUMS"
-[ -n "$qemu" ] && [ -n "$loader" ] && [ -x "$tree$native/sh" ] || exit 0
+if [ -z "$qemu" ] || ! [ -x "$tree$native/sh" ]; then exit 0; fi
 cp "$qemu" "$tree$native/some/qemu"
 # What the kernel starts for programs whose content is registered: $1 is the path, $2 its name, the rest its arguments.
 {
