@@ -204,7 +204,8 @@ pub fn find(session: &Session<'_>, reference: &Reference, options: &Options<'_>)
     let machine = std::fs::read_to_string("/etc/machine-id").ok();
     let wanted = choose::Requirement {
         name: &reference.name,
-        channel: place.channel.as_deref(),
+        // Entries of the default channel have the names of their images, whatever asked for it.
+        channel: place.channel.as_deref().filter(|_| !claims.default),
         proved: claims.channel.is_some(),
         arch: options.arch.unwrap_or(std::env::consts::ARCH),
         machine: machine

@@ -39,6 +39,15 @@ impl RemoteRepository {
         suffix(self.index.file_name())
     }
 
+    /// The address under which is remembered how new what is signed at `url` was. Where the index of a tag lies in a
+    /// registry, is for its manifest to say, which nobody signs: it is one and the same wherever that is.
+    pub(super) fn remembered_as(&self, url: &Url) -> Result<Url> {
+        match self.base.is_oci() && *url == self.index {
+            true => self.base.join("index.asc"),
+            false => Ok(url.clone()),
+        }
+    }
+
     /// Refuses an index that says it is another channel's, or that it does not count any more.
     pub(super) fn refuse_other(&self, claims: &Claims, allow_expired: bool) -> Result<()> {
         let (channel, default) = (self.channel.as_deref(), self.default_channel.as_deref());

@@ -54,9 +54,10 @@ pub fn beside(
     Ok(Some(bytes))
 }
 
-/// The name of an image without the channel that entries of an index may carry.
+/// The name of an image without the channel that entries of an index may carry. In a registry nobody names it so.
 fn own_name<'a>(place: &RemoteRepository, name: &'a str) -> &'a str {
-    let suffix = place.channel.as_ref().map(|channel| format!("-{channel}"));
+    let channel = place.channel.as_ref().filter(|_| !place.base.is_oci());
+    let suffix = channel.map(|channel| format!("-{channel}"));
     suffix
         .and_then(|suffix| name.strip_suffix(&suffix))
         .unwrap_or(name)

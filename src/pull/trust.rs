@@ -159,7 +159,7 @@ impl<'a> Trust<'a> {
             };
             let Some(signed) = signed else { break };
             let verified = self.verify(&signed, url)?;
-            let Some(seen) = self.newer_was_seen(&verified, url) else {
+            let Some(seen) = self.newer_was_seen(&verified, url)? else {
                 return Ok(Some(verified));
             };
             if url.local().is_some() || asked == ASKED {
@@ -228,17 +228,19 @@ impl<'a> Trust<'a> {
     }
 
     /// The newest text that was seen at this address, if this one is older.
-    fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Option<Newer> {
-        let mark = Mark::of(url, verified.when, &verified.text);
+    fn newer_was_seen(&self, verified: &Verified, url: &Url) -> Result<Option<Newer>> {
+        let address = self.place.remembered_as(url)?;
+        let mark = Mark::of(&address, verified.when, &verified.text);
         let newer = self.seen.read().newer(&mark);
-        newer.filter(|_| !self.allow_older)
+        Ok(newer.filter(|_| !self.allow_older))
     }
 
     /// Refuses what is of another repository than what was here before, and remembers when the text
     /// at an address was signed, and by which transaction. Another channel's, which is refused, is none of this address: its
     /// time would shut out the right one.
     pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
-        let mark = Mark::of(url, verified.when, &verified.text);
+        let address = self.place.remembered_as(url)?;
+        let mark = Mark::of(&address, verified.when, &verified.text);
         self.seen.take(&[mark], None, self.allow_older)
     }
 

@@ -3,6 +3,7 @@
 mod build;
 mod client;
 mod consume;
+mod others;
 mod pushed;
 mod refused;
 mod site;
