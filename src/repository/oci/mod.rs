@@ -41,6 +41,9 @@ const IMAGE: &str = "application/vnd.imgforge.image.v1";
 /// What a channel's manifest is.
 const CHANNEL: &str = "application/vnd.imgforge.channel.v1";
 
+/// Of which repository a manifest is.
+const OWNER: &str = "org.imgforge.repository";
+
 /// What files of targets are.
 const ARTIFACT: &str = "application/vnd.imgforge.artifact.v1";
 
@@ -158,6 +161,7 @@ impl Copy<'_> {
             let own = Manifest::artifact(IMAGE, layers.clone()).annotated([
                 ("org.imgforge.arch", revision.arch.clone()),
                 ("org.imgforge.revision", number.to_string()),
+                (OWNER, self.replica.state.id.clone()),
                 ("org.opencontainers.image.title", revision.title.clone()),
                 (
                     "org.opencontainers.image.version",
@@ -165,9 +169,7 @@ impl Copy<'_> {
                 ),
             ]);
             let (tag, bytes) = (number.to_string(), own.bytes());
-            let is_there = shelf.tags.contains(&tag)
-                && shelf.registry.manifest(&tag)?.as_ref() == Some(&bytes);
-            if !is_there {
+            if shelf.there.get(&tag) != Some(&Sha256::of(&bytes)) {
                 shelf.registry.put_referrers(&own.descriptor(), about)?;
                 shelf.registry.put_manifest(&tag, bytes)?;
             }
@@ -244,11 +246,21 @@ impl Copy<'_> {
                 }
             }
             let own = Manifest::artifact(CHANNEL, layers);
-            let own = own.annotated([("org.imgforge.channel", channel.to_owned())]);
+            let own = own.annotated([
+                ("org.imgforge.channel", channel.to_owned()),
+                (OWNER, replica.state.id.clone()),
+            ]);
             let bytes = own.bytes();
-            if shelf.there.get(&tag) != Some(&bytes) {
-                shelf.registry.put_manifest(&tag, bytes)?;
+            let known = shelf.there.get(&tag);
+            if known == Some(&Sha256::of(&bytes)) {
+                continue;
             }
+            // While the disks were sent, another host may have copied a later state.
+            let now = shelf.registry.manifest(&tag)?;
+            if let Some(now) = now.filter(|now| known != Some(&Sha256::of(now))) {
+                replica.refuse_other(&shelf.registry, &tag, &now)?;
+            }
+            shelf.registry.put_manifest(&tag, bytes)?;
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use super::super::renew::text_of;
 use super::super::replica::Replica;
 use super::super::set;
 use super::super::state::Image;
-use super::{CHANNEL, LATEST};
+use super::{CHANNEL, IMAGE, LATEST, OWNER};
 use crate::address::OciAddress;
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::gpg::verify;
 use crate::http::Limits;
@@ -17,13 +18,16 @@ use crate::registry::{Manifest, Registry, check_prefix};
 /// More than any index has, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
 
+/// Characters of a tag, at most.
+const LONGEST_TAG: usize = 128;
+
 /// An image, and its repository in the registry.
 pub(super) struct Shelf<'a> {
     pub(super) image: &'a Image,
     pub(super) registry: Registry,
     pub(super) tags: BTreeSet<String>,
-    /// What the tags of the repository's channels have.
-    pub(super) there: BTreeMap<String, Vec<u8>>,
+    /// What the tags of the repository's channels, and of the image's revisions, have.
+    pub(super) there: BTreeMap<String, Sha256>,
 }
 
 /// Finds the places of all images, and refuses what must not be written over before anything is sent.
@@ -31,12 +35,17 @@ pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a
     check_prefix(to)?;
     for channel in replica.state.channels.keys() {
         let default = *channel == replica.state.default_channel;
-        if channel.parse::<u64>().is_ok() || (channel == LATEST && !default) {
-            return Err(Error::usage(format!(
-                "the channel `{channel}` cannot be in a registry: its tag means something else there"
-            ))
-            .hint("give the channel another name, or copy to a directory"));
-        }
+        let why = match channel.as_str() {
+            LATEST if !default => "its tag means something else there",
+            number if number.parse::<u64>().is_ok() => "its tag means something else there",
+            long if long.len() > LONGEST_TAG => "tags have 128 characters at most",
+            mark if mark.starts_with(['.', '-']) => "no tag begins so",
+            _ => continue,
+        };
+        return Err(Error::usage(format!(
+            "the channel `{channel}` cannot be in a registry: {why}"
+        ))
+        .hint("give the channel another name, or copy to a directory"));
     }
     let images = replica
         .state
@@ -55,10 +64,12 @@ pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a
         let registry = Registry::open(&address, Limits::default())?;
         let tags: BTreeSet<String> = registry.tags()?.into_iter().collect();
         let mut there = BTreeMap::new();
-        for tag in replica.tags().filter(|tag| tags.contains(tag)) {
+        let numbers = image.revisions.keys().map(u64::to_string);
+        let ours = replica.tags().chain(numbers);
+        for tag in ours.filter(|tag| tags.contains(tag)) {
             if let Some(bytes) = registry.manifest(&tag)? {
                 replica.refuse_other(&registry, &tag, &bytes)?;
-                there.insert(tag, bytes);
+                there.insert(tag, Sha256::of(&bytes));
             }
         }
         all.push(Shelf {
@@ -87,18 +98,32 @@ impl Replica {
     }
 
     /// A tag of something else, of another repository, or of a later state of this one is not written over.
-    fn refuse_other(&self, registry: &Registry, tag: &str, there: &[u8]) -> Result<()> {
+    pub(super) fn refuse_other(&self, registry: &Registry, tag: &str, there: &[u8]) -> Result<()> {
         let address = registry.address();
+        let is_revision = tag.parse::<u64>().is_ok();
+        let what = if is_revision { IMAGE } else { CHANNEL };
         let ours = Manifest::read(there);
-        let ours = ours.filter(|it| it.artifact_type.as_deref() == Some(CHANNEL));
+        let ours = ours.filter(|it| it.artifact_type.as_deref() == Some(what));
         let Some(ours) = ours else {
             return Err(Error::usage(format!(
                 "{address} has something else under the tag `{tag}`"
             ))
             .hint("name another prefix: nothing was written over"));
         };
+        let other = || {
+            let error = Error::usage(format!("{address} is of another repository"));
+            Err(error.hint("name another prefix, or an older copy of this repository"))
+        };
+        let named = ours.annotations.get(OWNER);
+        if named.is_some_and(|named| *named != self.state.id) {
+            return other();
+        }
+        if is_revision {
+            return Ok(());
+        }
         let path = self.state.index_path(self.channel(tag));
-        let index = match ours.titled(&path) {
+        // Of another default channel, the index lies elsewhere.
+        let index = match ours.titled(&path).or_else(|| ours.titled("index.asc")) {
             None => None,
             Some(index) => match (index.data(), index.digest()) {
                 (Some(bytes), _) => Some(bytes),
@@ -111,8 +136,7 @@ impl Replica {
         if let Some(owner) = Claims::parse(&text_of(&index)).owner
             && owner.repository != self.state.id
         {
-            return Err(Error::usage(format!("{address} is of another repository"))
-                .hint("name another prefix, or an older copy of this repository"));
+            return other();
         }
         // What is damaged, or signed by an older key, is replaced.
         let Ok(verified) = verify(&index, &self.keyring) else {

@@ -1,9 +1,62 @@
 //! What others have in the registry, or put there meanwhile, and what was put in another place to pass for new.
 
-use imgforge::registry::Manifest;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use imgforge::registry::{MANIFEST, Manifest, Registry};
 
 use super::consume::Shared;
 use crate::pull::world::*;
+
+/// A container under a tag.
+fn put_container(client: &Registry, tag: &str) -> Vec<u8> {
+    let digest = client.push_bytes(b"{}").unwrap();
+    let config = serde_json::json!({"mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": format!("sha256:{}", digest.as_str()), "size": 2});
+    let container = serde_json::json!({"schemaVersion": 2, "mediaType": MANIFEST,
+        "config": config, "layers": []});
+    let container = serde_json::to_vec(&container).unwrap();
+    client.put_manifest(tag, container.clone()).unwrap();
+    container
+}
+
+#[test]
+fn numbers_that_others_have_as_tags_are_neither_written_over_nor_removed() {
+    let shared = Shared::new();
+    let client = shared.service.client("images/web");
+    let container = put_container(&client, "1");
+    let refuse = |words: &str| {
+        let error = shared.try_copy().unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage, "{}", error.render());
+        assert!(error.message().contains(words), "{}", error.render());
+    };
+    refuse("something else under the tag `1`");
+    assert_eq!(client.manifest("1").unwrap().as_ref(), Some(&container));
+    // Nor where the number is that of a revision which has to go.
+    let repository = shared.world.repository();
+    repository
+        .yank("web", 1, false, &Stamp::now(), &Ui::silent())
+        .unwrap();
+    refuse("something else under the tag `1`");
+    assert_eq!(client.manifest("1").unwrap(), Some(container));
+    assert_eq!(client.tags().unwrap(), ["1"]);
+
+    // The revisions of another repository, whose channels are gone.
+    let theirs = Shared::new();
+    theirs.copy();
+    let client = theirs.service.client("images/web");
+    for tag in ["latest", "stable", "nightly"] {
+        client.delete(tag).unwrap();
+    }
+    let before = client.manifest("1").unwrap();
+    let error = shared.copy_to(&theirs.service.oci("images")).unwrap_err();
+    assert!(
+        error.message().ends_with("is of another repository"),
+        "{}",
+        error.render()
+    );
+    assert_eq!(client.manifest("1").unwrap(), before);
+}
 
 /// The manifest, with its index, which lay in `from`, in `to`.
 fn moved(mut manifest: Manifest, from: &str, to: &str) -> Manifest {
@@ -52,6 +105,63 @@ fn an_older_state_is_refused_wherever_the_manifest_says_that_its_index_lies() {
             error.render()
         );
     }
+}
+
+/// A way to a server; `once` is done before the first manifest that is put goes through.
+fn way(server: SocketAddr, once: impl FnOnce() + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let once = Arc::new(Mutex::new(Some(once)));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut server = TcpStream::connect(server).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let once = Arc::clone(&once);
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 64 << 10];
+                while let Ok(read @ 1..) = client.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..read]);
+                    if text.starts_with("PUT ") && text.contains("/manifests/") {
+                        let once = once.lock().unwrap().take();
+                        if let Some(once) = once {
+                            once();
+                        }
+                    }
+                    if server.write_all(&buffer[..read]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_later_state_that_came_while_disks_were_sent_is_not_written_over() {
+    let shared = Shared::new();
+    let old = shared.world.path("old");
+    let cp = Program::new("cp").arg("-a").arg(shared.world.path("repo"));
+    cp.arg(&old).run().unwrap();
+    let third = disk(&shared.world, "three", &[9]);
+    publish(&shared.world, &third, "web", "stable");
+    let (repo, to) = (shared.world.path("repo"), shared.service.oci("images"));
+    let copy = |from: PathBuf, to: String| {
+        let ui = Ui::silent().stage("repository", "copy");
+        imgforge::repository::copy_to_registry(&from, &to, &Default::default(), None, &ui)
+    };
+    let newer = move || assert!(copy(repo, to).unwrap().files > 0);
+    let address = way(shared.service.address(), newer);
+    let error = copy(old, format!("oci://{address}/images")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate, "{}", error.render());
+    assert!(
+        error.message().contains("is older than its copy"),
+        "{}",
+        error.render()
+    );
+    let machine = Machine::new(&shared.world);
+    assert_eq!(machine.pull(&shared.web("")).unwrap().revision, 3);
 }
 
 #[test]
