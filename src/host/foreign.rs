@@ -22,7 +22,7 @@ const PACKAGE: &str = "qemu-user-static";
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Grows when other files may come of the same packages, as their scripts run otherwise.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What QEMU takes out of its programs' environment: to set up a locale is a third of the time that a small
 /// program takes, and scripts start thousands.

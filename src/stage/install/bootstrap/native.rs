@@ -153,6 +153,7 @@ calls() {
     said /usr/bin/basename a/b
     said /usr/lib/basename a/b
     said /bin/other
+    said /usr/bin/ld.so
     said /bin/sh -c 'basename c/d; exit 7'
     said dpkg --compare-versions 1 lt 2
     said dpkg --compare-versions 1 gt 2
@@ -171,6 +172,7 @@ calls"#;
                 "bin/basename",
                 "lib/basename",
                 "bin/other",
+                "bin/ld.so",
                 "bin/dpkg",
                 "bin/sh",
                 "bin/perl",
@@ -192,10 +194,10 @@ calls"#;
                 .dir(dir.path())
                 .text()
                 .unwrap();
-            let translated = ["42"; 9];
+            let translated = ["42"; 10];
             let first = match way.registering() {
                 Some(_) => vec![
-                    "b", "0", "42", "42", "d", "7", "0", "1", "42", "e 1", "0", "42",
+                    "b", "0", "42", "42", "42", "d", "7", "0", "1", "42", "e 1", "0", "42",
                 ],
                 None => translated.to_vec(),
             };

@@ -73,7 +73,7 @@ shift 2
 case $path in
 /bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*)
     own=${path##*/}
-    if [ -x "$here/$own" ]; then
+    if [ "$own" != ld.so ] && [ -x "$here/$own" ]; then
         unset LC_ALL LANG LANGUAGE
         exec "$loader" "$here/$own" "$@"
     fi
