@@ -17,6 +17,7 @@ pub use fetch::Fetched;
 pub use manifest::{Descriptor, EMPTY_BYTES, Manifest};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::address::OciAddress;
 use crate::digest::Sha256;
@@ -45,6 +46,8 @@ pub struct Registry {
     base: Url,
     access: Arc<Access>,
     limits: Limits,
+    /// Whether it takes a small blob by one request, as far as it has said.
+    takes_whole: AtomicBool,
 }
 
 impl Registry {
@@ -67,6 +70,7 @@ impl Registry {
             base,
             access,
             limits,
+            takes_whole: AtomicBool::new(true),
         })
     }
 

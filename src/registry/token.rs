@@ -74,8 +74,9 @@ impl Access {
         if let Some(challenge) = offers.iter().find_map(|offer| Challenge::parse(offer)) {
             return self.ask(client, base, challenge);
         }
+        // Some say nothing, and mean that.
         let is_basic = |offer: &&str| word(offer).eq_ignore_ascii_case("basic");
-        if !offers.iter().any(is_basic) {
+        if !offers.is_empty() && !offers.iter().any(is_basic) {
             return Ok(false);
         }
         let found = credentials::of(&self.address)?;

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{LARGEST_ANSWER, Registry};
 use crate::digest::Sha256;
@@ -22,6 +23,8 @@ struct Upload {
     /// How many the registry has.
     at: u64,
     chunk: u64,
+    /// Whether the bytes of a small blob go with the request that ends the upload; some registries take none there.
+    whole: bool,
 }
 
 impl Registry {
@@ -70,6 +73,7 @@ impl Registry {
                 Some(upload) => upload,
                 None => Upload {
                     chunk: upload.chunk,
+                    whole: upload.whole,
                     ..self.begin_upload()?
                 },
             };
@@ -87,6 +91,7 @@ impl Registry {
                 location,
                 at: 0,
                 chunk: CHUNK,
+                whole: self.takes_whole.load(Ordering::Relaxed),
             }),
             _ => Err(self.refused("taking a blob", &reply)),
         }
@@ -102,7 +107,8 @@ impl Registry {
     ) -> Result<Sent> {
         let (start, rest) = (upload.at, size - upload.at);
         let len = rest.min(upload.chunk);
-        let (whole, last) = (start == 0 && len == rest, rest == 0);
+        let whole = upload.whole && start == 0 && len == rest;
+        let last = rest == 0;
         let part = Body::Part {
             file: Arc::clone(file),
             start: first + start,
@@ -121,7 +127,14 @@ impl Registry {
         let request = request.header("Content-Type", "application/octet-stream");
         let reply = match self.ask_once(&request.body(part))? {
             Ok(reply) => reply,
-            Err(why) => return Ok(Sent::Nothing(why)),
+            Err(why) => {
+                // One that takes no bytes there may close the connection before it has read them.
+                if whole && len > 0 {
+                    self.takes_whole.store(false, Ordering::Relaxed);
+                    upload.whole = false;
+                }
+                return Ok(Sent::Nothing(why));
+            }
         };
         match reply.status {
             201 | 204 if whole || last => {
@@ -142,6 +155,10 @@ impl Registry {
             }
             401 if self.is_own(&upload.location)
                 && self.access.gain(&self.client, &self.base, &reply)? => {}
+            400 | 405 | 411 | 415 | 500 | 501 if whole && len > 0 => {
+                self.takes_whole.store(false, Ordering::Relaxed);
+                upload.whole = false;
+            }
             // The registry forgot the upload, or has other bytes of it than we think.
             404 | 416 => {}
             _ if reply.is_passing() => {}
@@ -167,6 +184,7 @@ impl Registry {
             location: next.unwrap_or_else(|| upload.location.clone()),
             at: end_of(&reply).unwrap_or_default().min(size),
             chunk: upload.chunk,
+            whole: upload.whole,
         }))
     }
 

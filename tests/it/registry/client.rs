@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::patience::wait_for;
 use crate::support::registry::{Kind, Service, client_at};
 use crate::support::relay::Relay;
-use crate::support::server::{Answer, Server, Then};
+use crate::support::server::{Answer, Request, Server, Then};
 
 /// A file of `size` bytes, no two pieces of it alike.
 fn file(dir: &Path, size: usize) -> (PathBuf, Sha256, Vec<u8>) {
@@ -259,6 +259,30 @@ fn a_registry_that_counts_wrong_is_given_up() {
     ] {
         assert!(error.contains("failed 3 times"), "{error}");
     }
+}
+
+/// As `container-registry` 0.3 is.
+#[test]
+fn a_registry_that_takes_bytes_by_patch_only_is_tried_once() {
+    let is_empty = |request: &Request| request.header("content-length") == Some("0");
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "HEAD" => Answer::status(404),
+        "POST" => Answer::status(202).header("Location", "/v2/x/uploads/1"),
+        "PUT" if is_empty(request) => Answer::status(201),
+        "PATCH" => Answer::status(202).header("Range", "0-999"),
+        "PUT" => Answer::status(500),
+        _ => Answer::status(405),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let (path, digest, _) = file(dir.path(), 1000);
+    let open = Arc::new(File::open(path).unwrap());
+    let client = client_at(server.address());
+    for _ in 0..2 {
+        assert!(client.push_blob(&digest, &open, 1000).unwrap());
+    }
+    let asked = server.requests();
+    let puts = asked.iter().filter(|asked| asked.method == "PUT");
+    assert_eq!(puts.map(is_empty).collect::<Vec<_>>(), [false, true, true]);
 }
 
 /// Where a registry lets blobs be sent is no registry: it asks for no password.

@@ -3,6 +3,7 @@
 mod build;
 mod client;
 mod consume;
+mod make;
 mod others;
 mod pushed;
 mod refused;
