@@ -169,7 +169,9 @@ impl<'f> Fs<'f> {
         if features & UNFINISHED != 0 {
             return Err(unknown("its journal is unfinished"));
         }
-        if u16_at(&block, 0x38) != 0xef53 || features & !KNOWN != 0 || scale > 6 {
+        // Whatever the first revision says of inodes' size, they have 128 bytes.
+        let first = u32_at(&block, 0x4c) == 0 && !matches!(u16_at(&block, 0x58), 0 | 128);
+        if u16_at(&block, 0x38) != 0xef53 || features & !KNOWN != 0 || scale > 6 || first {
             return Err(unknown("it has features that are not known here"));
         }
         let wide = features & WIDE != 0;

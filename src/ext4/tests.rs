@@ -147,6 +147,7 @@ fn what_is_not_known_here_is_for_the_appliance() {
     for line in [
         "feature needs_recovery",
         "feature inline_data",
+        "ssv rev_level 0",
         "sif /slash flags 0x10000000",
     ] {
         let dir = tempfile::tempdir().unwrap();

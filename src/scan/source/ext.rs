@@ -76,13 +76,14 @@ pub(crate) fn walk(
         let shown = format!("{at}/{}", String::from_utf8_lossy(&path));
         let owner = (inode.uid, inode.gid);
         let entry = FileEntry::new(shown, inode.mode, owner, inode.size);
+        if inode.is_encrypted() && !inode.is_link() {
+            // Only whoever has its key can read it.
+            let what = if inode.is_dir() { "directory" } else { "file" };
+            let why = format!("it is an encrypted {what} (fscrypt)");
+            scanner.unsearched(&entry.path, why);
+            files.pass_over(&inode);
+        }
         if !inode.is_file() {
-            if inode.is_dir() && inode.is_encrypted() {
-                // Only whoever has its key can read it.
-                let why = "it is an encrypted directory (fscrypt)";
-                scanner.unsearched(&entry.path, why.into());
-                files.pass_over(&inode);
-            }
             scanner.take(&entry, &mut io::empty())?;
             continue;
         }
@@ -195,6 +196,17 @@ mod tests {
             let disk = made(dir.path(), (kind, 16 << 20), &content, lines);
             let found = scanned(&disk).map_err(|error| error.render()).unwrap();
             assert_eq!(found.0, ["private-key /d/file"], "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_encrypted_is_not_searched_and_told() {
+        for path in ["/d", "/d/file"] {
+            let dir = tempfile::tempdir().unwrap();
+            let line = format!("sif {path} flags 0x80800");
+            let disk = made(dir.path(), ("ext4", 4 << 20), b"cipher", &[&line]);
+            let (found, _) = scanned(&disk).map_err(|error| error.render()).unwrap();
+            assert_eq!(found, [format!("{} {path}", crate::scan::NOT_SEARCHED)]);
         }
     }
 
