@@ -176,7 +176,7 @@ impl Trim<'_> {
         if !PREALLOCATING.contains(&kind) {
             return Ok(vec![]);
         }
-        let Some(files) = preallocated::files(self.guest, at)? else {
+        let Some(files) = preallocated::files(self.guest, at, kind)? else {
             self.uncleared.push(name.to_owned());
             return Ok(vec![]);
         };

@@ -2,23 +2,32 @@
 //! no trim reaches them, since they are not free.
 //!
 //! Such blocks are given back, trimmed with the free ones, and reserved again. Files whose path has a
-//! line break are passed over, and so are file systems without extents, which know no such blocks.
+//! line break are told, and file systems without extents, which know no such blocks, are passed over.
+
+use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::guest::Guestfs;
 use crate::host::exec::quote;
 
 /// Prints filefrag(8)'s two kinds of lines for each file below `$at` that has such blocks: one with
-/// the path and the size, and one for each piece.
+/// the path and the size, and one for each piece. All whose path has a line break are one that is nowhere.
 const LIST: &str = r#"
 command -v filefrag >/dev/null && command -v fallocate >/dev/null || { echo missing; exit 0; }
-find "$at" -xdev -type f ! -path '*
+pieces='^ *[0-9][0-9]*:.*unwritten'
+find "$at" $within -type f ! -path '*
 *' -print0 | xargs -0 -r filefrag -v -b1 2>/dev/null |
-  sed -n -e '/^File size of /{h;d}' -e '/^ *[0-9][0-9]*:.*unwritten/{x;/./p;s/.*//;x;p}'; true
+  sed -n -e '/^File size of /{h;d}' -e "/$pieces/{x;/./p;s/.*//;x;p}"
+find "$at" $within -type f -path '*
+*' -print0 | xargs -0 -r filefrag -v -b1 2>/dev/null | grep -q "$pieces" &&
+  printf '%s\n' "File size of $at/(a path with a line break) is 0 (0" ' 0: 0.. 0: 0'; true
 "#;
 
-/// How many files one command of the appliance changes.
-const BATCH: usize = 64;
+/// How long a script is, in bytes, unless one file needs more: Linux gives a program no argument of 128 KiB.
+const SCRIPT: usize = 64 << 10;
+
+/// How many pieces of a file one script changes.
+const PIECES: usize = 256;
 
 /// A file with such blocks.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,11 +42,13 @@ pub(super) struct File {
 
 /// The files with such blocks on the file system that is mounted at `at`; nothing when the appliance
 /// has no means to find them.
-pub(super) fn files(guest: &Guestfs, at: &str) -> Result<Option<Vec<File>>> {
+pub(super) fn files(guest: &Guestfs, at: &str, kind: &str) -> Result<Option<Vec<File>>> {
     // Data on the way to the disk are in such blocks, too.
     guest.sync()?;
     let at = quote(&format!("/sysroot{at}"));
-    let printed = guest.debug("sh", &[&format!("at={at}\n{LIST}")])?;
+    // Each subvolume has a device of its own, and snapshots share such blocks.
+    let within = if kind == "btrfs" { "" } else { "-xdev" };
+    let printed = guest.debug("sh", &[&format!("at={at} within={within}\n{LIST}")])?;
     Ok((printed.trim() != "missing").then(|| parse(&printed)))
 }
 
@@ -73,31 +84,48 @@ pub(super) fn reserve(guest: &Guestfs, files: &[File]) -> Result<()> {
     }
 }
 
-/// Runs a command for each piece of each file, and leaves the time of the last change as it was.
+/// Runs a command for each piece of each file, and leaves the time of the last change as it was. Returns
+/// the files of which one failed.
 fn change(
     guest: &Guestfs,
     files: &[File],
     command: impl Fn(&File, (u64, u64)) -> String,
 ) -> Result<Vec<String>> {
-    let mut failed = Vec::new();
-    for batch in files.chunks(BATCH) {
-        let mut script = String::new();
-        for (number, file) in batch.iter().enumerate() {
-            let commands = file.pieces.iter().map(|piece| command(file, *piece));
+    let mut failed = BTreeSet::new();
+    for script in scripts(files, command) {
+        let printed = guest.debug("sh", &[&script])?;
+        let numbers = printed.lines().filter_map(|line| line.parse().ok());
+        failed.extend(numbers.filter(|number: &usize| *number < files.len()));
+    }
+    let shown = failed.iter().map(|number| files[*number].shown());
+    Ok(shown.map(str::to_owned).collect())
+}
+
+/// Scripts that print the number of each file for which a command failed, or that is not there by
+/// this name: what is no UTF-8 came here as another one.
+fn scripts(files: &[File], command: impl Fn(&File, (u64, u64)) -> String) -> Vec<String> {
+    const BEGIN: &str = "exec 2>/dev/null\n";
+    let mut scripts = vec![BEGIN.to_owned()];
+    for (number, file) in files.iter().enumerate() {
+        for pieces in file.pieces.chunks(PIECES) {
+            let commands = pieces.iter().map(|piece| command(file, *piece));
             let commands: Vec<String> = commands.collect();
-            script += &format!(
-                "f={}; t=$(stat -c %y \"$f\") && {{ {} || echo {number}; }}; touch -m -d \"$t\" \"$f\"\n",
+            let part = format!(
+                "f={}; {{ t=$(stat -c %y \"$f\") && {}; }} || echo {number}; touch -c -m -d \"$t\" \"$f\"\n",
                 quote(&file.path),
                 commands.join(" && "),
             );
+            match scripts
+                .last_mut()
+                .filter(|last| last.len() + part.len() < SCRIPT)
+            {
+                Some(last) => *last += &part,
+                None => scripts.push(format!("{BEGIN}{part}")),
+            }
         }
-        let printed = guest.debug("sh", &[&format!("exec 2>/dev/null\n{script}true")])?;
-        let numbers = printed
-            .lines()
-            .filter_map(|line| line.parse::<usize>().ok());
-        failed.extend(numbers.filter_map(|number| Some(batch.get(number)?.shown().to_owned())));
     }
-    Ok(failed)
+    scripts.iter_mut().for_each(|script| *script += "true");
+    scripts
 }
 
 impl File {
@@ -143,6 +171,7 @@ fn piece(line: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::exec::Program;
 
     #[test]
     fn files_and_their_pieces_are_read() {
@@ -163,5 +192,37 @@ mod tests {
         assert_eq!(parse(printed), wanted);
         assert_eq!(wanted[1].shown(), "/c");
         assert_eq!(parse("nonsense\n 0: 5..2: 1\n"), []);
+    }
+
+    fn file(path: &str, pieces: usize) -> File {
+        File {
+            path: path.into(),
+            size: 9000,
+            pieces: (0..pieces as u64).map(|at| (at * 8192, 4096)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_by_its_name_failed_and_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let [here, gone] = ["it's here", "gone"].map(|name| dir.path().join(name));
+        std::fs::write(&here, "x").unwrap();
+        let files = [&here, &gone].map(|path| file(path.to_str().unwrap(), 2));
+        let scripts = scripts(&files, |_, _| "true".into());
+        let sh = Program::new("sh").args(["-c", &scripts.concat()]);
+        assert_eq!(sh.text().unwrap(), "1");
+        assert!(!gone.exists());
+    }
+
+    #[test]
+    fn many_pieces_and_long_paths_make_no_long_script() {
+        let mut files = vec![file("/torn", 3000)];
+        files.extend((0..70).map(|_| file(&"/'".repeat(2000), 1)));
+        let scripts = scripts(&files, |_, (at, len)| {
+            format!("fallocate -p -o {at} -l {len} \"$f\" && truncate -s 9000000000000 \"$f\"")
+        });
+        assert!(scripts.iter().all(|script| script.len() < 128 << 10));
+        let count = scripts.concat().matches("fallocate").count();
+        assert_eq!(count, 3000 + 70);
     }
 }
