@@ -196,6 +196,14 @@ fn extents_are_in_order_and_within_the_file_system() {
     }
 }
 
+/// Its one block, not at its beginning but behind its end.
+#[test]
+fn a_directory_has_no_holes() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = refused(&made(dir.path(), &["sif /a/b block[3] 7"]));
+    assert!(why.contains("a directory has holes"), "{why}");
+}
+
 #[test]
 fn a_name_is_one_part_of_a_path() {
     let dir = tempfile::tempdir().unwrap();
