@@ -55,7 +55,7 @@ pub use scanner::Scanner;
 
 /// Changes when a scan could say something else about the same bytes; a part of the keys of stages
 /// that use it.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// Something that should not be in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -70,7 +70,7 @@ impl Layer<Sealed> {
 
 /// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
 /// own.
-const VERSION: u32 = 13;
+const VERSION: u32 = 14;
 
 /// The stage's row.
 pub const STAGE: Stage = Stage {
