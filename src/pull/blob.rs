@@ -225,10 +225,10 @@ impl Blob<'_> {
         let mut stream = source.open_at(url, start, end, known.as_deref())?;
         let (mut fetched, mut whole) = (0, false);
         while let Some(piece) = stream.next_piece()? {
-            self.same_size(stream.total())?;
-            progress.total = progress.total.or(stream.total());
-            if let (Some(part), true) = (part, stream.validator() != known.as_deref()) {
-                known = stream.validator().map(str::to_owned);
+            self.same_size(stream.stream.total())?;
+            progress.total = progress.total.or(stream.stream.total());
+            if let (Some(part), true) = (part, stream.stream.validator() != known.as_deref()) {
+                known = stream.stream.validator().map(str::to_owned);
                 write_note(part, url, known.as_deref())?;
             }
             match piece {

@@ -118,7 +118,7 @@ impl Blob<'_> {
     fn read_end(&self, size: u64, len: u64) -> Result<Option<Vec<u8>>> {
         let source = self.session.source(&self.image.url)?;
         let mut stream = source.open_at(&self.image.url, size - len, Some(size), None)?;
-        self.same_size(stream.total())?;
+        self.same_size(stream.stream.total())?;
         let mut end = Vec::with_capacity(len as usize);
         while let Some(piece) = stream.next_piece()? {
             match piece {

@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex};
 use super::place::RemoteRepository;
 use super::{Reference, Session};
 use crate::address::OciAddress;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gpg::Signers;
-use crate::http::{Client, Stream, Url};
+use crate::http::{Client, Piece, Stream, Url};
 use crate::index;
 use crate::mutex::Unpoisoned as _;
 use crate::registry::{Descriptor, Manifest, Registry};
 use crate::repository::LATEST;
 
 /// Between the name of a repository in a registry and a tag.
-const BETWEEN: &str = "/-/";
+pub(super) const BETWEEN: &str = "/-/";
 
 /// The registries that a session reads from.
 #[derive(Debug, Default)]
@@ -226,9 +226,72 @@ impl TaggedFiles {
     }
 }
 
-impl Source<'_> {
+/// A file as it arrives. A token that ended on the way costs another one.
+pub(super) struct Arriving<'a> {
+    source: &'a Source<'a>,
+    url: &'a Url,
+    pub(super) stream: Stream<'a>,
+    at: u64,
+    end: Option<u64>,
+    renewed_at: Option<u64>,
+}
+
+impl Arriving<'_> {
+    /// As [`Stream::next_piece`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn next_piece(&mut self) -> Result<Option<Piece>> {
+        loop {
+            let piece = self.stream.next_piece();
+            match &piece {
+                Ok(Some(Piece::Bytes(bytes))) => self.at += bytes.len() as u64,
+                Ok(Some(Piece::Restart)) => (self.at, self.end) = (0, None),
+                Ok(None) => {}
+                Err(error) => {
+                    let is_own = !matches!(error.kind(), Kind::Interrupted(_));
+                    if is_own && self.renewed_at != Some(self.at) && self.source.renew()? {
+                        let known = self.stream.validator().map(str::to_owned);
+                        let (at, end) = (self.at, self.end);
+                        self.stream = self.source.start(self.url, at, end, known.as_deref())?;
+                        self.renewed_at = Some(at);
+                        continue;
+                    }
+                }
+            }
+            return piece;
+        }
+    }
+}
+
+impl<'s> Source<'s> {
     /// Starts to read a part of the file, as [`Client::open_at`] does.
     pub(super) fn open_at(
+        &'s self,
+        url: &'s Url,
+        start: u64,
+        end: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Arriving<'s>> {
+        Ok(Arriving {
+            source: self,
+            url,
+            stream: self.start(url, start, end, validator)?,
+            at: start,
+            end,
+            renewed_at: None,
+        })
+    }
+
+    /// Whether there is another token, where the last one has ended.
+    fn renew(&self) -> Result<bool> {
+        match self {
+            Source::Blob(files, _) => files.registry.renew(),
+            Source::Url(..) | Source::Missing(_) => Ok(false),
+        }
+    }
+
+    fn start(
         &self,
         url: &Url,
         start: u64,

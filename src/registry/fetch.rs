@@ -52,7 +52,7 @@ impl Registry {
                 let at = file.metadata().doing(doing)?.len();
                 let is_own =
                     !matches!(error.kind(), Kind::Interrupted(_)) && renewed_at != Some(at);
-                if is_own && self.access.refresh(&self.client, &self.base)? {
+                if is_own && self.renew()? {
                     renewed_at = Some(at);
                     continue;
                 }
@@ -88,9 +88,17 @@ impl Registry {
         end: Option<u64>,
         validator: Option<&str>,
     ) -> Result<Option<Stream<'_>>> {
-        self.access.refresh(&self.client, &self.base)?;
+        self.renew()?;
         let url = self.blob(digest)?;
         self.client.open_known_at(&url, start, end, validator)
+    }
+
+    /// Gets another token where the last one has ended; whether there is one.
+    ///
+    /// # Errors
+    /// When the token service cannot be asked.
+    pub fn renew(&self) -> Result<bool> {
+        self.access.refresh(&self.client, &self.base)
     }
 
     /// Appends what is missing of a blob; false when the registry does not have it.
