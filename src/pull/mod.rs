@@ -258,6 +258,18 @@ fn no_index(session: &Session<'_>, place: &RemoteRepository) -> Error {
     }
     let error = Error::stage(format!("{} does not exist", place.index));
     if place.base.is_oci() {
+        let channel = place.channel.as_deref().unwrap_or_default();
+        if channel.parse::<u64>().is_ok() {
+            return error.hint(format!(
+                "a revision is named by `@`: {}@{channel}",
+                place
+                    .base
+                    .to_string()
+                    .split(source::BETWEEN)
+                    .next()
+                    .unwrap_or_default()
+            ));
+        }
         let tags = session.tags(&place.base).unwrap_or_default();
         let is_channel = |tag: &&String| tag.parse::<u64>().is_err() && !tag.starts_with("sha256-");
         let channels = tags.iter().filter(is_channel);

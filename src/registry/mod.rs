@@ -31,6 +31,10 @@ pub const LARGEST_MANIFEST: u64 = 4 << 20;
 /// Answers that are no content, in bytes.
 const LARGEST_ANSWER: u64 = 1 << 20;
 
+/// More tags than any repository has, and more pages of them.
+const MOST_TAGS: usize = 100_000;
+const MOST_PAGES: usize = 1000;
+
 /// The media type of the manifests that are read and written.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -142,7 +146,7 @@ impl Registry {
     /// The tags of the repository, sorted; none where there is no such repository.
     ///
     /// # Errors
-    /// When the registry cannot be reached or refuses.
+    /// When the registry cannot be reached or refuses, or there is no end of them.
     pub fn tags(&self) -> Result<Vec<String>> {
         #[derive(serde::Deserialize)]
         struct Page {
@@ -150,7 +154,7 @@ impl Registry {
         }
         let mut url = self.base.below("tags/list")?.with_query("n=1000")?;
         let mut all = std::collections::BTreeSet::new();
-        loop {
+        for _ in 0..MOST_PAGES {
             let reply = self.ask(&Request::new(Method::Get, url.clone()), LARGEST_MANIFEST)?;
             let page: Option<Page> = match reply.status {
                 200 => serde_json::from_slice(&reply.body).ok(),
@@ -161,7 +165,8 @@ impl Registry {
                 return Err(self.refused("listing its tags", &reply));
             };
             let before = all.len();
-            all.extend(page.tags.unwrap_or_default());
+            let named = page.tags.unwrap_or_default().into_iter();
+            all.extend(named.filter(|tag| is_tag(tag)));
             // `<URL>; rel="next"`; one that brings nothing new would go on for ever.
             let next = reply.header("link").and_then(|link| {
                 link.split_once('<')?
@@ -170,10 +175,15 @@ impl Registry {
                     .map(|(next, _)| next)
             });
             match next.filter(|_| all.len() > before) {
+                Some(_) if all.len() > MOST_TAGS => break,
                 Some(next) => url = url.join(next)?,
                 None => return Ok(all.into_iter().collect()),
             }
         }
+        Err(
+            Error::stage(format!("{} lists its tags without an end", self.address))
+                .hint("ask whoever runs the registry; nothing of it was used"),
+        )
     }
 
     /// Removes the manifest that a tag has, and all tags that have it.
@@ -324,6 +334,16 @@ pub fn check_prefix(prefix: &str) -> Result<()> {
         Error::usage(format!("`{prefix}` is no place in a registry"))
             .hint("write `oci://HOST/PREFIX`, such as `oci://registry.example.org/images`")
     })
+}
+
+/// Whether a text can be a tag.
+pub fn is_tag(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= 128
+        && text.bytes().next().is_some_and(is_word)
+        && text
+            .bytes()
+            .all(|byte| is_word(byte) || b".-".contains(&byte))
 }
 
 /// Reads what is no challenge, for the fuzzer.

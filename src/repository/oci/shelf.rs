@@ -13,13 +13,10 @@ use crate::error::{Error, Result};
 use crate::gpg::verify;
 use crate::http::Limits;
 use crate::index::Claims;
-use crate::registry::{Manifest, Registry, check_prefix};
+use crate::registry::{Manifest, Registry, check_prefix, is_tag};
 
 /// More than any index has, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
-
-/// Characters of a tag, at most.
-const LONGEST_TAG: usize = 128;
 
 /// An image, and its repository in the registry.
 pub(super) struct Shelf<'a> {
@@ -38,9 +35,8 @@ pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a
         let why = match channel.as_str() {
             LATEST if !default => "its tag means something else there",
             number if number.parse::<u64>().is_ok() => "its tag means something else there",
-            long if long.len() > LONGEST_TAG => "tags have 128 characters at most",
-            mark if mark.starts_with(['.', '-']) => "no tag begins so",
-            _ => continue,
+            other if is_tag(other) => continue,
+            _ => "no tag begins with `.` or `-`, or has more than 128 characters",
         };
         return Err(Error::usage(format!(
             "the channel `{channel}` cannot be in a registry: {why}"

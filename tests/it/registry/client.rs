@@ -364,3 +364,30 @@ fn a_blob_comes_with_as_many_tokens_as_it_takes() {
     assert_eq!(fetched.unwrap(), Fetched::Whole);
     assert!(std::fs::read(&part).unwrap() == bytes);
 }
+
+#[test]
+fn tags_have_an_end_and_are_tags() {
+    let pages = AtomicUsize::new(0);
+    let server = Server::start(move |_, _| {
+        let page = pages.fetch_add(1, Ordering::SeqCst);
+        let tags: Vec<String> = (0..30_000).map(|tag| format!("{page}-{tag}")).collect();
+        let answer = Answer::of(json!({"tags": tags}).to_string().as_bytes());
+        match page < 10 {
+            true => answer.header(
+                "Link",
+                &format!("</v2/x/tags/list?last={page}>; rel=\"next\""),
+            ),
+            false => answer,
+        }
+    });
+    let tags = client_at(server.address()).tags();
+    let error = tags.map(|tags| tags.len()).unwrap_err();
+    assert!(
+        error.message().contains("without an end"),
+        "{}",
+        error.render()
+    );
+    let odd = r#"{"tags":["1.0","\u001b[2Jstable","","a/b",".x"]}"#;
+    let server = Server::start(move |_, _| Answer::of(odd.as_bytes()));
+    assert_eq!(client_at(server.address()).tags().unwrap(), ["1.0"]);
+}
