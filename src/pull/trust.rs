@@ -190,9 +190,6 @@ impl<'a> Trust<'a> {
             _ => error.within(format!("{url} cannot be verified")),
         })?;
         refuse_future(&url.to_string(), verified.when)?;
-        if std::mem::take(&mut self.fresh) {
-            self.seen.remember(&self.keyring, self.session.ui)?;
-        }
         Ok(verified)
     }
 
@@ -236,12 +233,16 @@ impl<'a> Trust<'a> {
     }
 
     /// Refuses what is of another repository than what was here before, and remembers when the text
-    /// at an address was signed, and by which transaction. Another channel's, which is refused, is none of this address: its
+    /// at an address was signed, and by which transaction, and whose key that was. Another channel's, which is refused, is none of this address: its
     /// time would shut out the right one.
-    pub(super) fn saw(&self, verified: &Verified, url: &Url) -> Result<()> {
+    pub(super) fn saw(&mut self, verified: &Verified, url: &Url) -> Result<()> {
         let address = self.place.remembered_as(url)?;
         let mark = Mark::of(&address, verified.when, &verified.text);
-        self.seen.take(&[mark], None, self.allow_older)
+        self.seen.take(&[mark], None, self.allow_older)?;
+        if std::mem::take(&mut self.fresh) {
+            self.seen.remember(&self.keyring, self.session.ui)?;
+        }
+        Ok(())
     }
 
     /// Compares an entry's revision with what was seen before: an old index with a good signature
