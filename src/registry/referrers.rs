@@ -32,6 +32,25 @@ impl Registry {
         }
     }
 
+    /// Removes what is about `subject` and `ours`, and its list, where that has nothing else.
+    ///
+    /// # Errors
+    /// As [`Registry::delete`].
+    pub fn remove_referrers(
+        &self,
+        subject: &Sha256,
+        ours: impl Fn(&Descriptor) -> bool,
+    ) -> Result<()> {
+        let (gone, others): (Vec<_>, Vec<_>) = self.referrers(subject)?.into_iter().partition(ours);
+        for digest in gone.iter().filter_map(Descriptor::digest) {
+            self.delete(&format!("sha256:{}", digest.as_str()))?;
+        }
+        match others.is_empty() {
+            true => self.delete(&format!("sha256-{}", subject.as_str())),
+            false => Ok(()),
+        }
+    }
+
     /// Adds to the list under the tag.
     fn list(&self, subject: &Sha256, more: Vec<Descriptor>) -> Result<()> {
         let tag = format!("sha256-{}", subject.as_str());

@@ -47,6 +47,10 @@ const OWNER: &str = "org.imgforge.repository";
 /// What files of targets are.
 const ARTIFACT: &str = "application/vnd.imgforge.artifact.v1";
 
+/// What other programs call an SBOM, and a provenance.
+const SBOM: &str = "application/vnd.cyclonedx+json";
+const PROVENANCE: &str = "application/vnd.in-toto+json";
+
 /// Files of so many bytes lie in the manifest, too.
 const INLINE: usize = 32 << 10;
 
@@ -272,7 +276,12 @@ impl Copy<'_> {
             .collect();
         let known = shelf.image.revisions.keys().map(u64::to_string);
         for tag in known.filter(|tag| shelf.tags.contains(tag) && !here.contains(tag)) {
-            match shelf.registry.delete(&tag) {
+            let about = shelf.there.get(&tag);
+            let about = about.map(|digest| shelf.registry.remove_referrers(digest, is_ours));
+            match about
+                .unwrap_or(Ok(()))
+                .and_then(|()| shelf.registry.delete(&tag))
+            {
                 Ok(()) => self.copied.removed += 1,
                 Err(error) => {
                     let (address, why) = (shelf.registry.address(), error.causes().join(": "));
@@ -300,10 +309,16 @@ fn text(registry: &Registry, path: &str, bytes: &[u8]) -> Result<Descriptor> {
 fn kind(name: &str, of_target: bool) -> Option<&'static str> {
     match name {
         _ if of_target => Some(ARTIFACT),
-        name if name.ends_with(".cdx.json") => Some("application/vnd.cyclonedx+json"),
-        name if name.ends_with(".provenance.json") => Some("application/vnd.in-toto+json"),
+        name if name.ends_with(".cdx.json") => Some(SBOM),
+        name if name.ends_with(".provenance.json") => Some(PROVENANCE),
         _ => None,
     }
+}
+
+/// Whether a copy has put there what refers to a revision.
+fn is_ours(about: &Descriptor) -> bool {
+    let what = about.artifact_type.as_deref();
+    what.is_some_and(|what| [ARTIFACT, SBOM, PROVENANCE].contains(&what))
 }
 
 fn media_type(path: &str) -> &'static str {

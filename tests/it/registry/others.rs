@@ -1,9 +1,12 @@
 //! What others have in the registry, or put there meanwhile, and what was put in another place to pass for new.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use imgforge::registry::{MANIFEST, Manifest, Registry};
+use imgforge::digest::Sha256;
+use imgforge::registry::{Descriptor, MANIFEST, Manifest, Registry};
 
 use super::consume::Shared;
 use crate::pull::world::*;
@@ -178,4 +181,114 @@ fn a_channel_and_the_name_of_another_image_are_not_mistaken() {
         machine.pull(&own).unwrap();
         machine.has(&other);
     }
+}
+
+/// Another repository below the same prefix, which a copy cannot know, is refused, and changes nothing.
+#[test]
+fn whose_key_counts_below_a_prefix_does_not_change_by_the_way() {
+    let shared = Shared::new();
+    shared.copy();
+    let other = World::new();
+    let db = disk(&other, "db", &[4]);
+    publish(&other, &db, "db", "stable");
+    let ui = Ui::silent().stage("repository", "copy");
+    let to = shared.service.oci("images");
+    let from = other.path("repo");
+    imgforge::repository::copy_to_registry(&from, &to, &Default::default(), None, &ui).unwrap();
+    let machine = Machine::new(&shared.world);
+    machine.pull(&shared.web("")).unwrap();
+    let key = from.join("imgforge.gpg");
+    let theirs = Options {
+        key: Some(&key),
+        ..machine.trusting()
+    };
+    let error = machine
+        .find(&shared.service.oci("images/db"), &theirs)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Gate);
+    assert!(
+        error.message().contains("was there before"),
+        "{}",
+        error.render()
+    );
+    let remembered = Options {
+        key: None,
+        ..machine.trusting()
+    };
+    assert_eq!(
+        machine.find(&shared.web(""), &remembered).unwrap().revision,
+        1
+    );
+    // Nor is a tag that has the number of a revision a channel.
+    let error = machine.find(&shared.web(":1"), &remembered).unwrap_err();
+    let hint = format!("{}@1", shared.web(""));
+    assert!(error.render().contains(&hint), "{}", error.render());
+}
+
+#[test]
+fn what_refers_to_a_yanked_revision_goes_with_it() {
+    let shared = Shared::new();
+    shared.copy();
+    let client = shared.service.client("images/web");
+    let subject = Sha256::of(&client.manifest("1").unwrap().unwrap());
+    let own = |about: &Descriptor| format!("sha256:{}", about.digest().unwrap().as_str());
+    let about: Vec<String> = client
+        .referrers(&subject)
+        .unwrap()
+        .iter()
+        .map(own)
+        .collect();
+    assert_eq!(about.len(), 3);
+    let repository = shared.world.repository();
+    repository
+        .yank("web", 1, false, &Stamp::now(), &Ui::silent())
+        .unwrap();
+    assert_eq!(shared.copy().removed, 1);
+    for one in &about {
+        assert!(!client.has_manifest(one).unwrap(), "{one}");
+    }
+    assert!(client.referrers(&subject).unwrap().is_empty());
+    let left = client.tags().unwrap();
+    assert!(
+        !left.contains(&format!("sha256-{}", subject.as_str())),
+        "{left:?}"
+    );
+    // What belongs to others stays.
+    let second = Sha256::of(&client.manifest("2").unwrap().unwrap());
+    assert_eq!(client.referrers(&second).unwrap().len(), 3);
+}
+
+/// A token that ends in the middle of a disk costs another one.
+#[test]
+fn a_disk_comes_with_as_many_tokens_as_it_takes() {
+    let shared = Shared::new();
+    shared.copy();
+    let manifest = shared.manifest("latest").bytes();
+    let blob = std::fs::read(shared.blob("latest")).unwrap();
+    let (used, issued) = (Mutex::new(HashSet::new()), AtomicUsize::new(0));
+    let server = Server::start(move |request, _| {
+        if request.path.starts_with("/token") {
+            let number = issued.fetch_add(1, Ordering::SeqCst);
+            let answer = format!("{{\"token\":\"t{number}\",\"expires_in\":1}}");
+            return Answer::of(answer.as_bytes());
+        }
+        let token = request.header("authorization");
+        if !token.is_some_and(|token| used.lock().unwrap().insert(token.to_owned())) {
+            let wants = format!(
+                "Bearer realm=\"http://{}/token\"",
+                request.header("host").unwrap()
+            );
+            return Answer::status(401).header("WWW-Authenticate", &wants);
+        }
+        if request.path.ends_with("/manifests/latest") {
+            return Answer::of(&manifest);
+        }
+        let answer = Answer::file(request, &blob, "\"x\"");
+        let half = answer.body.len() / 2 + 1;
+        answer.cut(half, Then::Close)
+    });
+    let machine = Machine::new(&shared.world);
+    let web = format!("oci://{}/images/web", server.address());
+    machine.pull(&web).unwrap();
+    machine.has(&shared.disks[0]);
 }
