@@ -209,6 +209,8 @@ printf written | dd of='in part' bs=4096 seek=4 conv=notrunc
 fallocate -n -o 50000 -l 100000 'in part'
 avail=$(df -k --output=avail /sysroot | tail -n 1)
 fallocate -l "$((avail - 2048))k" 'it is reserved'
+setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 'in part'
+chmod u+s 'in part'
 touch -d @1000000000 *
 "#;
 
@@ -254,6 +256,10 @@ fn a_sealed_debian_has_lost_what_was_planted_and_nothing_else() {
     });
     assert!(reserved.ends_with(" 1000000000\n1"), "{reserved}");
     assert!(rest.starts_with("50000 1000000000\n"), "{rest}");
+    let part = "/srv/in part";
+    assert_eq!(guest.lstat(part).unwrap().mode & 0o7777, 0o4644);
+    let capabilities = guest.attribute(part, "security.capability").unwrap();
+    assert_eq!(capabilities[..8], [1, 0, 0, 2, 0, 4, 0, 0]);
 
     assert!(
         guest

@@ -23,6 +23,10 @@ find "$at" $within -type f -path '*
   printf '%s\n' "File size of $at/(a path with a line break) is 0 (0" ' 0: 0.. 0: 0'; true
 "#;
 
+/// The capabilities of the file `$f`, which every change of a file takes from it, in hexadecimal.
+const CAPABILITIES: &str =
+    r#"getfattr -e hex -n security.capability "$f" | sed -n 's/^security.capability=//p'"#;
+
 /// How long a script is, in bytes, unless one file needs more: Linux gives a program no argument of 128 KiB.
 const SCRIPT: usize = 64 << 10;
 
@@ -84,8 +88,8 @@ pub(super) fn reserve(guest: &Guestfs, files: &[File]) -> Result<()> {
     }
 }
 
-/// Runs a command for each piece of each file, and leaves the time of the last change as it was. Returns
-/// the files of which one failed.
+/// Runs a command for each piece of each file, and leaves capabilities and the time of the last change as
+/// they were. Returns the files of which one failed.
 fn change(
     guest: &Guestfs,
     files: &[File],
@@ -111,7 +115,9 @@ fn scripts(files: &[File], command: impl Fn(&File, (u64, u64)) -> String) -> Vec
             let commands = pieces.iter().map(|piece| command(file, *piece));
             let commands: Vec<String> = commands.collect();
             let part = format!(
-                "f={}; {{ t=$(stat -c %y \"$f\") && {}; }} || echo {number}; touch -c -m -d \"$t\" \"$f\"\n",
+                "f={}; {{ t=$(stat -c %y \"$f\") && c=$({CAPABILITIES}) && {} &&\n\
+                 {{ [ -z \"$c\" ] || setfattr -n security.capability -v \"$c\" \"$f\"; }}; }} || echo {number}\n\
+                 touch -c -m -d \"$t\" \"$f\"\n",
                 quote(&file.path),
                 commands.join(" && "),
             );
