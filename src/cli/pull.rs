@@ -15,12 +15,13 @@ use crate::units::Size;
 #[command(
     after_help = "REPO is a repository of imgforge.yaml, a source of virt-builder's configuration, an\n\
                   address or a directory; without REPO# it is the only one of imgforge.yaml, or\n\
-                  `main`. oci://HOST/NAME is an image in a registry. The first time, name the key that its owner signs with (--fingerprint or\n\
-                  --key); it is remembered. Proxies: http_proxy, https_proxy, no_proxy."
+                  `main`. oci://HOST/NAME[:CHANNEL][@REV] is an image in a registry. The first time,\n\
+                  name the key that its owner signs with (--fingerprint or --key); it is\n\
+                  remembered. Proxies: http_proxy, https_proxy, no_proxy."
 )]
 pub(crate) struct Pull {
-    /// The image, and its revision if it has to be a certain one
-    #[arg(value_name = "[REPO#]NAME[@REV]|oci://HOST/NAME[:CHANNEL][@REV]")]
+    /// The image, and its revision if it has to be a certain one; or oci://HOST/NAME
+    #[arg(value_name = "[REPO#]NAME[@REV]")]
     image: Reference,
     /// Writes the disk to FILE, in place of what is there
     #[arg(short, long, value_name = "FILE")]
