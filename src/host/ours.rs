@@ -244,12 +244,20 @@ fn teller(mounts: &str, device: u64) -> Teller {
 /// # Errors
 /// When it is refused, or cannot be opened.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_as(path, File::options().read(true))
+}
+
+/// As [`open`], for writing too: an exclusive lock on NFS asks for that.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_writable(path: &Path) -> io::Result<File> {
+    open_as(path, File::options().read(true).write(true))
+}
+
+fn open_as(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = File::options();
-    let file = options
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)?;
+    let file = options.custom_flags(flags.bits() as i32).open(path)?;
     let seen = Seen::of(&file)?;
     match Owners::me().fault(path, &seen, false) {
         Some(fault) => Err(io::Error::new(io::ErrorKind::PermissionDenied, fault.why)),

@@ -54,7 +54,9 @@ impl Machine {
         };
         let uuid = Uuid::new_v4();
         let id = uuid.simple().to_string()[..8].to_owned();
-        let name = format!("{}-{id}", spec.name);
+        // libvirt names a guest's directory by a number of its daemon's and the first 20 letters of this: two
+        // daemons of one user have the same directory for them.
+        let name = format!("{id}-{}", spec.name);
         let record = ledger.record(&Item::Domain {
             name: name.clone(),
             uuid,

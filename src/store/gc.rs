@@ -60,7 +60,7 @@ pub(super) struct Page(PathBuf);
 impl Page {
     /// The page's lock, if its process is gone.
     fn lock(&self) -> Option<std::fs::File> {
-        let lock = ours::open(&self.0.join("lock")).ok()?;
+        let lock = ours::open_writable(&self.0.join("lock")).ok()?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
         Some(lock)
     }
