@@ -15,7 +15,7 @@ use entries::{chain, digest, disk, key, planned, plant, sealed};
 
 use crate::phony::Phony;
 use crate::pipeline::fake;
-use crate::support::{Run as _, World};
+use crate::support::{Run as _, World, stages_to};
 
 const INSTALL: [&str; 4] = ["build", "small", "--until", "install"];
 
@@ -173,7 +173,9 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
     std::fs::rename(&aside, &entry).unwrap();
     flip_last_byte(&other);
     let said = world.ok(&["build", "small"]).err;
-    assert_eq!(said.matches("cached").count(), 3, "{said}");
+    // It has no step.
+    let before = stages_to("check").len() - 1;
+    assert_eq!(said.matches("cached").count(), before, "{said}");
     assert!(planned(&world, "small", "small", "pack")["cached"] == true);
 }
 

@@ -17,4 +17,4 @@ pub(crate) use program::{
     IMGFORGE, Run, Said, external, imgforge, imgforge_by_the_door, imgforge_with_guests, tool,
     under,
 };
-pub(crate) use world::{World, names, processes};
+pub(crate) use world::{World, names, processes, stages_to};

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use imgforge::gpg::Signer;
 use imgforge::host::exec;
+use imgforge::stage::StageId;
 use imgforge::ui::Ui;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,6 +25,13 @@ pub(crate) const IMPORT: &str =
 
 /// What nobody's processes run as.
 pub(crate) const NOBODY: u32 = 65534;
+
+/// The names of the stages from the first to this one.
+pub(crate) fn stages_to(last: &str) -> Vec<&'static str> {
+    let last = last.parse().unwrap();
+    let all = StageId::ALL.iter().filter(|stage| **stage <= last);
+    all.map(|stage| stage.name()).collect()
+}
 
 /// A directory with an imgforge.yaml, which has its state below `state`.
 pub(crate) struct World {
