@@ -73,6 +73,9 @@ pub(crate) struct Build {
     /// Ends when the engine has the jobs: `imgforge jobs` comes back
     #[arg(long, requires = "on")]
     detach: bool,
+    /// The state directory of who planned this build and reads its logs, which is not this machine's own
+    #[arg(long, value_name = "DIR", hide = true, conflicts_with_all = ["on", "refresh", "from"])]
+    caller_state: Option<PathBuf>,
 }
 
 pub(super) fn engines() -> PossibleValuesParser {
@@ -96,6 +99,9 @@ impl Build {
     /// As the stages; with `--all` or several names after every image was tried.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let mut session = session::open(app)?;
+        if let Some(state) = &self.caller_state {
+            session.store = session.store.clone().for_caller(state);
+        }
         if !self.no_remote && !self.offline {
             session::share(&mut session, self.remote.as_ref())?;
         }

@@ -22,7 +22,10 @@ impl Jobs {
     /// # Errors
     /// As `build`; when there is no such build, or its engine does not answer.
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let session = session::open(app)?;
+        let mut session = session::open(app)?;
+        if session.config.engine.slurm.state.is_some() {
+            session::share(&mut session, None)?;
+        }
         let Some(id) = &self.build else {
             return out::print(&list(&Run::all(&session.store))?);
         };

@@ -72,7 +72,7 @@ pub(crate) fn share(session: &mut Session, asked: Option<&OciAddress>) -> Result
         push: store.push,
         allowed_signers: session.repo.root().join(signers),
         signing_key: signing_key.clone(),
-        state: session.store.state().to_owned(),
+        state: session.store.planned_in().to_owned(),
         ui: session.ui.clone(),
     })?;
     session.store = session.store.clone().with_remote(Arc::new(remote));

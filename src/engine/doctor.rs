@@ -1,5 +1,6 @@
 //! Whether nodes can build: the doctor, as a job in each partition.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::queue::{Ended, Order, Queue, Standing};
@@ -70,12 +71,24 @@ fn visit_all(
     }
     let mut visits = vec![];
     for (partition, id) in partitions.into_iter().zip(ids) {
+        let mut told = String::new();
         let how = loop {
-            match (queue.look)()?.get(id).map(|look| look.standing) {
-                Some(Standing::Ended(how)) => break how,
+            let looks = (queue.look)()?;
+            match looks.get(id) {
                 None => break Ended::Forgotten,
-                Some(_) => interrupt::check()?,
+                Some(look) => match look.standing {
+                    Standing::Ended(how) => break how,
+                    Standing::Waiting | Standing::Held
+                        if look.reason != told && look.reason != "None" =>
+                    {
+                        told.clone_from(&look.reason);
+                        let ui = &session.ui;
+                        ui.notice(format!("the job {id} ({}) waits: {told}", name(partition)));
+                    }
+                    _ => {}
+                },
             }
+            interrupt::check()?;
             std::thread::sleep(LOOK_EVERY);
         };
         let [_, output] = run.files(&session.store, &name(partition));
@@ -119,7 +132,12 @@ fn submit(
     let place = Place {
         program: &program,
         root: &root,
-        state: session.store.state(),
+        state: config
+            .slurm
+            .state
+            .as_deref()
+            .map_or(session.store.state(), Path::new),
+        caller: None,
         globals: &wishes.globals,
         scratch: config.slurm.scratch.as_deref(),
         root_user: rustix::process::geteuid().is_root(),

@@ -244,7 +244,11 @@ impl<'a> Followed<'a> {
         let (what, hint) = match how {
             Ended::Well => (
                 "ended well, and its result is not in the store".to_owned(),
-                "do the node and this machine share the state directory?".to_owned(),
+                match self.session.config.engine.slurm.state {
+                    Some(_) => "could the node put it into the shared store? Its log says",
+                    None => "do the node and this machine share the state directory?",
+                }
+                .to_owned(),
             ),
             Ended::Failed => (
                 "failed".into(),

@@ -14,6 +14,8 @@ pub(super) struct Place<'a> {
     pub(super) root: &'a Path,
     /// The state directory.
     pub(super) state: &'a Path,
+    /// That of the caller, where it is another one.
+    pub(super) caller: Option<&'a Path>,
     /// The caller's global options.
     pub(super) globals: &'a [String],
     /// Directory for temporary files, on the node's disk.
@@ -55,8 +57,12 @@ pub(super) fn script(job: &Job, place: &Place<'_>, events: &Path) -> String {
         .iter()
         .map(|word| format!(" {}", quote(word)))
         .collect();
+    let caller = place
+        .caller
+        .map(|state| format!(" --caller-state {}", path(state)));
+    let caller = caller.unwrap_or_default();
     text += &format!(
-        "{} -C {} --state {} --progress json{globals}{connect}{command} 2>>{}\ncode=$?\n",
+        "{} -C {} --state {} --progress json{globals}{connect}{command}{caller} 2>>{}\ncode=$?\n",
         path(place.program),
         path(place.root),
         path(place.state),
@@ -96,6 +102,7 @@ mod tests {
             program: Path::new("/usr/bin/imgforge"),
             root: Path::new("/srv/my recipes"),
             state: Path::new("/srv/state"),
+            caller: None,
             globals: &globals,
             scratch: Some("/local"),
             root_user: false,
@@ -110,6 +117,13 @@ mod tests {
         assert!(
             own.contains(" --connect qemu:///system build") && !own.contains("private"),
             "{own}"
+        );
+        (place.state, place.caller) = (Path::new("/local/state"), Some(Path::new("/srv/state")));
+        let apart = script(&job, &place, events);
+        assert!(
+            apart.contains(" --state /local/state ")
+                && apart.contains(" --caller-state /srv/state 2>>"),
+            "{apart}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Gives the jobs of a build to an engine, each after its parents.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::jobs::{self, Broken};
@@ -40,6 +40,7 @@ pub fn submit(
     (options, names): (&Options, &[String]),
     wishes: &Wishes,
 ) -> Result<(Run, Vec<Broken>)> {
+    apart(session, options)?;
     pipeline::may_publish(session, options, names)?;
     let gates = session.config.engine.slurm.gate_constraint.is_some();
     let (jobs, broken) = jobs::list_right(session, options, names, (Mode::Keep, gates));
@@ -81,6 +82,32 @@ pub fn submit(
     run.whole = true;
     run.save(&session.store)?;
     Ok((run, broken))
+}
+
+/// Refuses what nodes with state directories of their own cannot do.
+fn apart(session: &Session, options: &Options) -> Result<()> {
+    let Some(state) = &session.config.engine.slurm.state else {
+        return Ok(());
+    };
+    let because = "each node has a state directory of its own (`engine: {slurm: {state: …}}`)";
+    if !Path::new(state).is_absolute() {
+        let said = format!("`{state}`, the state directory of nodes, is no absolute path");
+        return Err(Error::usage(said).hint("write `engine: {slurm: {state: /DIR}}`"));
+    }
+    let store = &session.config.store;
+    if store.remote.is_none() || !store.push {
+        let said = format!("{because}, and nothing brings their results here");
+        return Err(Error::usage(said).hint(
+            "write `store: {remote: oci://…, push: true, allowed-signers: FILE}` in imgforge.yaml",
+        ));
+    }
+    if let Some(from) = options.from {
+        let said = format!("`--from {from}` makes keys that are known to one node only: {because}");
+        return Err(Error::usage(said).hint(
+            "build it with `--from` on one machine, without `--on`; the nodes go on with that",
+        ));
+    }
+    Ok(())
 }
 
 /// The program on the nodes, and the recipe repository, as whole paths.
@@ -168,10 +195,12 @@ impl<'a> Submission<'a> {
         let job = &self.jobs[index];
         let [events, output] = self.run.files(&self.session.store, &job.name);
         let config = &self.session.config.engine;
+        let (own, here) = (config.slurm.state.as_deref(), self.session.store.state());
         let place = Place {
             program: &self.program,
             root: &self.root,
-            state: self.session.store.state(),
+            state: own.map_or(here, Path::new),
+            caller: own.map(|_| here),
             globals: &self.wishes.globals,
             scratch: config.slurm.scratch.as_deref(),
             root_user: rustix::process::geteuid().is_root(),

@@ -2,7 +2,7 @@
 //! command, and written down, so that the next one without a network goes on with the same.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::pipeline::Session;
 use crate::pull::{self, Pin};
 use crate::recipe::types::{PublishedImage, Recipe};
 use crate::store::epoch::Mode;
-use crate::store::{Store, remembered, to_json, write_atomic};
+use crate::store::{remembered, to_json, write_atomic};
 
 /// What one command has asked already: all its images build on the same revision.
 #[derive(Debug, Default)]
@@ -48,9 +48,16 @@ pub fn find(
     if let Some(pin) = known.get(&key) {
         return Ok(pin.clone());
     }
-    let path = path(&session.store, &key);
-    let remembered = || remembered(&path, |text| serde_json::from_slice::<Pin>(text));
-    let pin = if offline || mode == Mode::Last {
+    let path = path(session.store.state(), &key);
+    let remembered = |path: &Path| remembered(path, |text| serde_json::from_slice::<Pin>(text));
+    let given = match session.store.caller() {
+        Some(caller) => remembered(&self::path(caller, &key))?,
+        None => None,
+    };
+    let remembered = || remembered(&path);
+    let pin = if let Some(pin) = given {
+        pin
+    } else if offline || mode == Mode::Last {
         remembered()?.ok_or_else(|| {
             Error::host(format!("no build here has used {named} before"))
                 .hint("build once without --offline")
@@ -130,6 +137,6 @@ fn explain_failure(recipe: &Recipe, error: Error) -> Error {
     }
 }
 
-fn path(store: &Store, key: &Key) -> PathBuf {
-    store.state().join("pins").join(format!("{key}.json"))
+fn path(state: &Path, key: &Key) -> PathBuf {
+    state.join("pins").join(format!("{key}.json"))
 }

@@ -48,6 +48,10 @@ pub struct SlurmConfig {
     /// Directory on the disk of each node for temporary files; default: the node's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
+    /// A state directory that each node has for itself, on a disk of its own, as an absolute path: finished
+    /// stages go through the shared store. Default: that of this machine, which all nodes see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// The program on the nodes, as an absolute path; default: where this one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,

@@ -6,7 +6,7 @@
 //! it is the name of the file in `STATE/epochs/` that remembers it: the next build plans the same key.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -100,7 +100,17 @@ pub fn apply(
         let asked = Some(NewEpoch { of, epoch });
         return Ok(Applied { lost: None, asked });
     }
-    let before = before?;
+    // Who planned the build has its key, which has to come out of it, however late.
+    let given = match store.caller() {
+        Some(caller) => Note::below(caller, &of).read()?,
+        None => None,
+    };
+    if let (Some(epoch), Mode::Keep) = (given, mode) {
+        let _lock = note.lock(store)?;
+        note.write(epoch)?;
+    }
+    let refresh = refresh.filter(|_| given.is_none());
+    let before = given.or(before?);
     let age = |epoch: u64| now().saturating_sub(epoch);
     let stale = |epoch: Option<u64>| {
         refresh.is_some_and(|span| epoch.is_none_or(|at| age(at) >= span.as_seconds()))
@@ -175,7 +185,11 @@ struct Note(PathBuf);
 
 impl Note {
     fn of(store: &Store, of: &Key) -> Self {
-        Note(store.state().join("epochs").join(of.as_str()))
+        Note::below(store.state(), of)
+    }
+
+    fn below(state: &Path, of: &Key) -> Self {
+        Note(state.join("epochs").join(of.as_str()))
     }
 
     fn read(&self) -> Result<Option<u64>> {

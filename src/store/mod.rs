@@ -58,6 +58,7 @@ pub const DISK: &str = "disk.qcow2";
 pub struct Store {
     state: PathBuf,
     remote: Option<Arc<remote::Remote>>,
+    caller: Option<PathBuf>,
 }
 
 impl Store {
@@ -66,6 +67,7 @@ impl Store {
         Store {
             state: state.into(),
             remote: None,
+            caller: None,
         }
     }
 
@@ -74,13 +76,31 @@ impl Store {
         &self.state
     }
 
+    /// The same store, on a machine that builds what another one has planned: it goes on with the epochs
+    /// and pins of that one's state directory, and leaves its logs there.
+    #[must_use]
+    pub fn for_caller(mut self, state: impl Into<PathBuf>) -> Self {
+        self.caller = Some(state.into());
+        self
+    }
+
+    /// The state directory of who planned the build, if that is another machine.
+    pub(crate) fn caller(&self) -> Option<&Path> {
+        self.caller.as_deref()
+    }
+
+    /// The state directory of who planned the build.
+    pub fn planned_in(&self) -> &Path {
+        self.caller().unwrap_or(&self.state)
+    }
+
     fn entries(&self) -> PathBuf {
         self.state.join("store")
     }
 
     /// Where the last build of `image` wrote its logs.
     pub fn logs(&self, image: &str) -> PathBuf {
-        self.state.join("logs").join(image)
+        self.planned_in().join("logs").join(image)
     }
 
     /// Where what the last build of `image` was made from is kept.

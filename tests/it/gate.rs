@@ -2,7 +2,7 @@
 //! what is accepted is in the manifest with its reasons.
 
 mod foreign;
-mod small;
+pub(crate) mod small;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};

@@ -67,7 +67,7 @@ const BUSYBOX: &[&str] = &[
 ];
 
 /// A Debian of a few files that boots.
-fn guest() -> Phony {
+pub(crate) fn guest() -> Phony {
     guest_on(Arch::X86_64)
 }
 
@@ -96,7 +96,7 @@ const START: u64 = 1 << 20;
 const SIZE: u64 = 200 << 20;
 
 /// Writes the disk of the image `name`: one ext4 partition, and GRUB in front of it.
-fn disk(world: &World, name: &str, phony: &Phony) {
+pub(crate) fn disk(world: &World, name: &str, phony: &Phony) {
     let (disk, file) = partitioned(world, name, "label: dos\nstart=2048, type=83, bootable\n");
     root(&disk, phony);
     let modules = ["biosdisk", "part_msdos", "ext2", "linux"];

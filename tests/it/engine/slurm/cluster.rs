@@ -11,8 +11,11 @@ use crate::patience::wait_for;
 use crate::pipeline::fake;
 use crate::support::{IMGFORGE, Run as _, World, external, toy};
 
+/// Where daemons listen: address, ports of the controller and of both nodes.
+struct Ports(&'static str, [u16; 3]);
+
 /// Nobody else's: the network is the cluster's own. Names are looked up only where there is such a one.
-const ADDRESS: &str = "192.0.2.1";
+const OWN: Ports = Ports("192.0.2.1", [6817, 6821, 6822]);
 
 const PROGRAMS: [&str; 5] = ["sbatch", "squeue", "scancel", "sinfo", "scontrol"];
 
@@ -22,6 +25,8 @@ pub(super) struct Cluster {
     controller: Child,
     nodes: RefCell<Vec<(&'static str, Child)>>,
     path: String,
+    /// How nsenter(1) comes into the cluster's network.
+    net: Vec<String>,
 }
 
 /// Where scripts/deps.sh has unpacked Slurm.
@@ -48,30 +53,54 @@ impl Cluster {
     /// Starts one. Jobs find a `qemu-img` that runs `script` first, but for its version.
     pub(super) fn start(script: &str) -> Self {
         let world = World::importing();
-        world.write("slurm/slurm.conf", conf(&world.path("slurm")));
         fake(&world, script);
-        let (dir, bin) = (world.dir.path().display(), world.path("bin"));
-        // What a job finds on its node, and who began where.
-        let program = format!(
-            "#!/bin/sh\necho \"$SLURMD_NODENAME $$\" >>{dir}/begun\nPATH={dir}/bin:$PATH exec {IMGFORGE} \"$@\"\n"
-        );
-        exec::write_program(&world.path("on-node"), &program).unwrap();
+        let dir = world.dir.path().display();
         world.configure(&format!("engine: {{slurm: {{program: {dir}/on-node}}}}\n"));
+        // What a job finds on its node.
+        let program = format!("PATH={dir}/bin:$PATH exec {IMGFORGE} \"$@\"");
+        Cluster::of(world, &program, &OWN)
+    }
+
+    /// Starts one whose jobs are in this host's network, where they reach its services and begin guests;
+    /// `program` is what runs them.
+    pub(super) fn on_this_host(world: World, program: &str) -> Self {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ports = [free(), free(), free()].map(|port| port.local_addr().unwrap().port());
+        Cluster::of(world, program, &Ports("127.0.0.1", ports))
+    }
+
+    fn of(world: World, program: &str, ports: &Ports) -> Self {
+        world.write("slurm/slurm.conf", conf(&world.path("slurm"), ports));
+        let (dir, bin) = (world.dir.path().display(), world.path("bin"));
+        // Who began where.
+        let program = format!("#!/bin/sh\necho \"$SLURMD_NODENAME $$\" >>{dir}/begun\n{program}\n");
+        exec::write_program(&world.path("on-node"), &program).unwrap();
+        let own = ports.0 == OWN.0;
         let controller = daemon("slurmctld");
-        let up = format!(
-            "busybox ip link set lo up && busybox ip addr add {ADDRESS}/32 dev lo && exec {} -D",
-            controller.display()
-        );
-        let mut unshare = external("unshare");
-        unshare.args(["--net", "sh", "-c", &up]);
-        let controller = spawn(&mut unshare, &world);
-        let net = format!("--net=/proc/{}/ns/net", controller.id());
+        let controller = match own {
+            true => {
+                let up = format!(
+                    "busybox ip link set lo up && busybox ip addr add {}/32 dev lo && exec {} -D",
+                    OWN.0,
+                    controller.display()
+                );
+                let mut unshare = external("unshare");
+                spawn(unshare.args(["--net", "sh", "-c", &up]), &world)
+            }
+            false => spawn(external(controller.to_str().unwrap()).arg("-D"), &world),
+        };
+        let net = match own {
+            true => vec![format!("--net=/proc/{}/ns/net", controller.id())],
+            false => vec![],
+        };
+        std::fs::create_dir_all(&bin).unwrap();
         for name in PROGRAMS {
             let at = unpacked().join("usr/bin").join(name);
             let text = format!(
                 "#!/bin/sh\nexport LD_LIBRARY_PATH={} SLURM_CONF={dir}/slurm/slurm.conf\n\
-                 exec nsenter {net} {} \"$@\"\n",
+                 exec nsenter {} {} \"$@\"\n",
                 libraries(),
+                net.concat(),
                 at.display()
             );
             exec::write_program(&bin.join(name), &text).unwrap();
@@ -81,19 +110,14 @@ impl Cluster {
             controller,
             nodes: RefCell::default(),
             path,
+            net,
             world,
         };
         wait_for("Slurm's controller", || {
             cluster.try_said(&["sinfo"]).is_some()
         });
         for node in ["n1", "n2"] {
-            let mut enter = external("nsenter");
-            enter
-                .arg(&net)
-                .arg(daemon("slurmd"))
-                .args(["-D", "-N", node, "-d"]);
-            let slurmd = spawn(enter.arg(daemon("slurmstepd")), &cluster.world);
-            cluster.nodes.borrow_mut().push((node, slurmd));
+            cluster.begin(node);
         }
         wait_for("Slurm's nodes", || {
             let states = cluster.said(&["sinfo", "--noheader", "--Node", "--format=%T"]);
@@ -101,6 +125,29 @@ impl Cluster {
             states.lines().filter(|state| *state == "idle").count() == 4
         });
         cluster
+    }
+
+    /// Starts a node.
+    fn begin(&self, node: &'static str) {
+        let mut enter = external("nsenter");
+        enter
+            .args(&self.net)
+            .arg(daemon("slurmd"))
+            .args(["-D", "-N", node, "-d"]);
+        let slurmd = spawn(enter.arg(daemon("slurmstepd")), &self.world);
+        self.nodes.borrow_mut().push((node, slurmd));
+    }
+
+    /// A node that has failed comes back.
+    pub(super) fn repair(&self, node: &'static str) {
+        self.nodes.borrow_mut().retain(|(name, _)| *name != node);
+        self.begin(node);
+        wait_for("the repaired node", || {
+            let name = format!("nodename={node}");
+            self.try_said(&["scontrol", "update", &name, "state=resume"]);
+            let states = self.said(&["sinfo", "--noheader", "--nodes", node, "--format=%t"]);
+            states.lines().any(|state| matches!(state, "idle" | "mix"))
+        });
     }
 
     /// imgforge where Slurm's programs are.
@@ -181,13 +228,13 @@ fn parent(pid: Pid) -> Pid {
 }
 
 /// Without munge, cgroups and systemd; a job whose node has failed begins again after a moment.
-fn conf(dir: &Path) -> String {
+fn conf(dir: &Path, Ports(address, [controller, first, second]): &Ports) -> String {
     let lib = libraries();
     let plugins = lib.rsplit_once(':').unwrap().1;
     let dir = dir.display();
     std::fs::create_dir_all(format!("{dir}/state")).unwrap();
     format!(
-        "ClusterName=test\nSlurmctldHost=localhost({ADDRESS})\nAuthType=auth/none\nCredType=cred/none\n\
+        "ClusterName=test\nSlurmctldHost=localhost({address})\nSlurmctldPort={controller}\nAuthType=auth/none\nCredType=cred/none\n\
          AuthInfo=cred_expire=5\nSlurmUser=root\nSlurmdUser=root\nStateSaveLocation={dir}/state\n\
          SlurmdSpoolDir={dir}/%n\nSlurmctldPidFile={dir}/controller.pid\nSlurmdPidFile={dir}/%n.pid\n\
          SlurmctldLogFile={dir}/controller.log\nSlurmdLogFile={dir}/%n.log\nPluginDir={plugins}\n\
@@ -195,8 +242,8 @@ fn conf(dir: &Path) -> String {
          SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n\
          SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1\n\
          GetEnvTimeout=120\nKillWait=30\nReturnToService=2\nSlurmdParameters=config_overrides\n\
-         NodeName=n1 NodeHostname=localhost NodeAddr={ADDRESS} Port=6821 CPUs=64 RealMemory=200000\n\
-         NodeName=n2 NodeHostname=localhost NodeAddr={ADDRESS} Port=6822 CPUs=64 RealMemory=200000\n\
+         NodeName=n1 NodeHostname=localhost NodeAddr={address} Port={first} CPUs=64 RealMemory=200000\n\
+         NodeName=n2 NodeHostname=localhost NodeAddr={address} Port={second} CPUs=64 RealMemory=200000\n\
          PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n\
          PartitionName=short Nodes=n1,n2 MaxTime=10 State=UP\n"
     )

@@ -1,5 +1,6 @@
 //! `build --on slurm`, with the real Slurm.
 
+mod apart;
 mod cluster;
 
 use std::process::Stdio;
