@@ -275,13 +275,12 @@ impl Copy<'_> {
             .map(|(number, _)| number.to_string())
             .collect();
         let known = shelf.image.revisions.keys().map(u64::to_string);
-        for tag in known.filter(|tag| shelf.tags.contains(tag) && !here.contains(tag)) {
-            let about = shelf.there.get(&tag);
-            let about = about.map(|digest| shelf.registry.remove_referrers(digest, is_ours));
-            match about
-                .unwrap_or(Ok(()))
-                .and_then(|()| shelf.registry.delete(&tag))
-            {
+        for tag in known.filter(|tag| !here.contains(tag)) {
+            let Some(digest) = shelf.there.get(&tag) else {
+                continue;
+            };
+            let about = shelf.registry.remove_referrers(digest, is_ours);
+            match about.and_then(|()| shelf.registry.delete(&tag)) {
                 Ok(()) => self.copied.removed += 1,
                 Err(error) => {
                     let (address, why) = (shelf.registry.address(), error.causes().join(": "));

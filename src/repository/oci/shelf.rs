@@ -22,7 +22,6 @@ const LARGEST_INDEX: u64 = 64 << 20;
 pub(super) struct Shelf<'a> {
     pub(super) image: &'a Image,
     pub(super) registry: Registry,
-    pub(super) tags: BTreeSet<String>,
     /// What the tags of the repository's channels, and of the image's revisions, have.
     pub(super) there: BTreeMap<String, Sha256>,
 }
@@ -73,7 +72,6 @@ pub(super) fn shelves<'a>(replica: &'a Replica, to: &str) -> Result<Vec<Shelf<'a
         all.push(Shelf {
             image,
             registry,
-            tags,
             there,
         });
     }
