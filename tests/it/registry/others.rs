@@ -12,7 +12,7 @@ use super::consume::Shared;
 use crate::pull::world::*;
 
 /// A container under a tag.
-fn put_container(client: &Registry, tag: &str) -> Vec<u8> {
+pub(super) fn put_container(client: &Registry, tag: &str) -> Vec<u8> {
     let digest = client.push_bytes(b"{}").unwrap();
     let config = serde_json::json!({"mediaType": "application/vnd.oci.image.config.v1+json",
         "digest": format!("sha256:{}", digest.as_str()), "size": 2});

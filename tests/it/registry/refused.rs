@@ -1,9 +1,10 @@
 //! What a registry, or who can write to it, puts in the place of a published image, and what a copy must not
 //! write over.
 
-use imgforge::registry::{Descriptor, MANIFEST};
+use imgforge::registry::Descriptor;
 
 use super::consume::Shared;
+use super::others::put_container;
 use crate::pull::world::*;
 
 /// The error of a new machine's pull, which leaves nothing.
@@ -145,13 +146,7 @@ fn a_copy_writes_over_nothing_of_others_and_says_what_cannot_be() {
     let shared = Shared::new();
     // A container has the name.
     let client = shared.service.client("images/web");
-    let digest = client.push_bytes(b"{}").unwrap();
-    let config = serde_json::json!({"mediaType": "application/vnd.oci.image.config.v1+json",
-        "digest": format!("sha256:{}", digest.as_str()), "size": 2});
-    let container = serde_json::json!({"schemaVersion": 2, "mediaType": MANIFEST,
-        "config": config, "layers": []});
-    let container = serde_json::to_vec(&container).unwrap();
-    client.put_manifest("stable", container.clone()).unwrap();
+    let container = put_container(&client, "stable");
     let error = shared.try_copy().unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert!(
