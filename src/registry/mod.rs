@@ -194,14 +194,22 @@ impl Registry {
         let Some(there) = self.manifest(tag)? else {
             return Ok(());
         };
-        let url = format!("manifests/sha256:{}", Sha256::of(&there).as_str());
+        self.remove(&Sha256::of(&there))
+    }
+
+    /// Removes the manifest with a digest, and all tags that have it; where there is none, nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::delete`].
+    pub fn remove(&self, manifest: &Sha256) -> Result<()> {
+        let url = format!("manifests/sha256:{}", manifest.as_str());
         let request = Request::new(Method::Delete, self.base.below(&url)?);
         let reply = self.ask(&request, LARGEST_ANSWER)?;
         match reply.status {
             200 | 202 | 204 | 404 => Ok(()),
-            400 | 405 | 501 => Err(self.refused("removing anything", &reply).hint(
-                "it keeps everything: docker-registry removes with `storage: {delete: {enabled: true}}`; others have \
-                 a setting or a retention of their own",
+            400 | 405 | 501 => Err(self.answered("removing anything", &reply).hint(
+                "it keeps everything: docker-registry removes with `storage: {delete: {enabled: true}}`, or \
+                 `REGISTRY_STORAGE_DELETE_ENABLED=true`; others have a setting or a retention of their own",
             )),
             _ => Err(self.refused("removing a manifest", &reply)),
         }
@@ -306,14 +314,18 @@ impl Registry {
         url.is_https() == self.base.is_https() && url.site() == self.base.site()
     }
 
-    fn refused(&self, doing: &str, reply: &Reply) -> Error {
+    /// What it refused, and its answer.
+    fn answered(&self, doing: &str, reply: &Reply) -> Error {
         let error = Error::stage(format!("{} refused {doing}", self.address))
             .cause(format!("the registry answered {}", reply.status_text()));
-        let error = match words(&reply.body) {
+        match words(&reply.body) {
             Some(words) => error.cause(words),
             None => error,
-        };
-        error.hint(match reply.status {
+        }
+    }
+
+    fn refused(&self, doing: &str, reply: &Reply) -> Error {
+        self.answered(doing, reply).hint(match reply.status {
             401 | 403 => format!(
                 "`docker login {host}` or `podman login {host}` as a user who may do it",
                 host = self.address.host()

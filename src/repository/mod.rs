@@ -58,7 +58,7 @@ mod yank;
 pub use gate::GateProof;
 pub use mirror::{Copied, copy};
 pub use oci::{LATEST, copy_to_registry};
-pub use prune::{Fate, Policy, PruneCandidate, prune_candidates};
+pub use prune::{Fate, Policy, PruneCandidate, prune_candidates, published_stages};
 pub use publication::{Companion, Publication, Published};
 pub use rotate::Rotation;
 pub use state::{Stamp, State};

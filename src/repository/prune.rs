@@ -14,6 +14,7 @@ use super::state::{ChannelEvent, Image, Revision, Stamp, State};
 use super::transaction::Transaction;
 use super::vouched::VerifiedState;
 use super::{Repository, below, lock};
+use crate::digest::Key;
 use crate::error::Result;
 use crate::units::Span;
 
@@ -68,6 +69,28 @@ pub fn prune_candidates(
     let state = State::read(root)?;
     drop(held);
     Ok(judge(&state, policy, when))
+}
+
+/// The keys of all stages that made what the repository in `root` still has: what its channels have, and
+/// what they may go back to until it is pruned.
+///
+/// # Errors
+/// When there is no repository, or a record of it is damaged or of another version of imgforge.
+pub fn published_stages(root: &Path) -> Result<BTreeSet<Key>> {
+    let _held = lock::to_read(root)?;
+    let state = State::read(root)?;
+    let mut keys = BTreeSet::new();
+    for image in state.images.values() {
+        let placed = image.placed();
+        let stays = |(number, one): &(&u64, &Revision)| one.offered() || placed.contains(number);
+        for (number, _) in image.published().filter(stays) {
+            let manifest = state.manifest(&image.name, *number)?;
+            if let Some(stages) = &manifest.origin.stages {
+                keys.extend(stages.read()?.into_iter().map(|stage| stage.key));
+            }
+        }
+    }
+    Ok(keys)
 }
 
 impl Repository {

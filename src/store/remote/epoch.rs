@@ -45,7 +45,10 @@ impl Remote {
     }
 }
 
+/// How the tags of epochs end.
+pub(super) const EPOCH_TAG: &str = ".epoch";
+
 /// The tag of a stage's epoch.
 pub(super) fn epoch_tag(of: &Key) -> String {
-    format!("{of}.epoch")
+    format!("{of}{EPOCH_TAG}")
 }

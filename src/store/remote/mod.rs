@@ -13,7 +13,10 @@ mod epoch;
 mod fetch;
 mod fits;
 mod push;
+mod retention;
 mod wire;
+
+pub use retention::{Inventory, Item, Retention};
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -7,5 +7,6 @@ mod make;
 mod others;
 mod pushed;
 mod refused;
+mod retention;
 mod site;
 mod store;

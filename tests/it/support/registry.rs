@@ -20,6 +20,8 @@ pub(crate) struct Kind {
     pub(crate) locked: bool,
     /// It takes nothing.
     pub(crate) readonly: bool,
+    /// It lets nobody remove anything, as upstream sets it up.
+    pub(crate) keeps: bool,
     /// Its disk has room for no larger file than 200 KB.
     pub(crate) full: bool,
 }
@@ -57,9 +59,10 @@ impl Service {
     pub(crate) fn restart(&mut self, kind: Kind) {
         self.kill();
         let mut config = format!(
-            "version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
+            "version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: {}}}\n\
              \x20 maintenance: {{readonly: {{enabled: {}}}}}\nhttp: {{addr: '{}', secret: of-a-test}}\n",
             self.dir.join("data").display(),
+            !kind.keeps,
             kind.readonly,
             self.address,
         );

@@ -1,5 +1,7 @@
 //! `imgforge gc`.
 
+mod remote;
+
 use super::{App, out, session};
 use crate::error::Result;
 use crate::pack::BlockCache;
@@ -18,10 +20,15 @@ pub(crate) struct Gc {
     /// Removes all packages and index files of mirrors that are kept for the next builds
     #[arg(long)]
     cache: bool,
+    #[command(flatten)]
+    shared: remote::Shared,
 }
 
 impl Gc {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
+        if let Some(asked) = &self.shared.remote {
+            return self.shared.run(app, asked.as_ref());
+        }
         let (config, _, store) = session::plain(app)?;
         store.prepare()?;
         for cleared in clean::sweep(&store, &app.ui)? {
