@@ -104,7 +104,7 @@ pub fn with_lists(printed: &str, read: impl Fn(&str) -> String) -> String {
 }
 
 /// The addresses of a list of mirrors, those of a smaller `priority:` first.
-fn mirrors(list: &str) -> Vec<String> {
+pub fn mirrors(list: &str) -> Vec<String> {
     let entry = |line: &str| {
         let mut words = line.split('#').next()?.split_whitespace();
         let uri = words.next()?.to_owned();

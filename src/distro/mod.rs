@@ -9,6 +9,8 @@ pub mod apt;
 mod debian;
 pub mod mirror;
 mod redhat;
+pub mod release;
+pub mod sources;
 mod ubuntu;
 
 /// A value of an os-release(5), without its quotes.

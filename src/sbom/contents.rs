@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Package};
+use crate::distro::{apt, sources};
 use crate::error::{Context as _, Result};
 use crate::guest::{Guestfs, Os};
 
@@ -31,6 +32,9 @@ pub struct Contents {
     pub packages: Vec<Package>,
     /// SHA-256 of the regular files below /etc, by path.
     pub config: BTreeMap<String, String>,
+    /// Where its packages come from, as lines of a `sources.list`.
+    #[serde(default)]
+    pub sources: Vec<String>,
 }
 
 impl Contents {
@@ -50,7 +54,45 @@ impl Contents {
             product: os.product.clone(),
             packages,
             config: BTreeMap::new(),
+            sources: vec![],
         })
+    }
+
+    /// Reads where the packages come from, on a system of the Debian family.
+    ///
+    /// # Errors
+    /// When libguestfs fails.
+    pub fn read_sources(&mut self, guest: &Guestfs) -> Result<()> {
+        if self.kind != Kind::Deb {
+            return Ok(());
+        }
+        let mut files = vec!["/etc/apt/sources.list".to_owned()];
+        for end in ["list", "sources"] {
+            files.extend(guest.glob(&format!("/etc/apt/sources.list.d/*.{end}"))?);
+        }
+        let read = |path: &str| -> Result<String> {
+            Ok(match guest.is_file(path)? {
+                true => String::from_utf8_lossy(&guest.read_file(path)?).into_owned(),
+                false => String::new(),
+            })
+        };
+        for file in &files {
+            for mut source in sources::read(file, &read(file)?) {
+                // A list of mirrors on the disk, as Debian's cloud images have it.
+                if let Some(list) = source.uri.strip_prefix("mirror+file:") {
+                    let mirrors = apt::mirrors(&read(&format!("/{}", list.trim_matches('/')))?);
+                    let Some(first) = mirrors.first() else {
+                        continue;
+                    };
+                    first.trim_end_matches('/').clone_into(&mut source.uri);
+                }
+                source.uri = crate::address::hide(&source.uri).into_owned();
+                self.sources.push(source.to_string());
+            }
+        }
+        self.sources.sort();
+        self.sources.dedup();
+        Ok(())
     }
 
     /// Reads the configuration files; `scratch` is a directory of the host.
@@ -165,8 +207,10 @@ mod tests {
                 version: "3.0".into(),
                 arch: "amd64".into(),
                 source: "openssl".into(),
+                source_version: String::new(),
             }],
             config,
+            sources: vec![],
         };
         assert_eq!(config_of(&contents.config_list()), contents.config);
         assert_eq!(contents.package_list(), "libssl3\t3.0\tamd64\topenssl\n");

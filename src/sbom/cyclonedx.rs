@@ -8,6 +8,9 @@ use super::{Contents, Kind, Package};
 /// Version of the specification.
 pub const SPEC: &str = "1.6";
 
+/// Name of a property of the image: where its packages come from.
+const SOURCE: &str = "imgforge:package-source";
+
 /// The image that a bill is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -39,6 +42,10 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
         if !package.source.is_empty() {
             properties.push(json!({"name": "imgforge:source", "value": package.source}));
         }
+        if !package.source_version.is_empty() {
+            let value = &package.source_version;
+            properties.push(json!({"name": "imgforge:source-version", "value": value}));
+        }
         json!({
             "type": "library",
             "bom-ref": purl,
@@ -49,6 +56,9 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
         })
     });
     let root = format!("image:{}@{}", subject.name, subject.version);
+    let arch = json!({"name": "imgforge:arch", "value": subject.arch});
+    let sources = contents.sources.iter();
+    let sources = sources.map(|line| json!({"name": SOURCE, "value": line}));
     json!({
         "$schema": format!("http://cyclonedx.org/schema/bom-{SPEC}.schema.json"),
         "bomFormat": "CycloneDX",
@@ -66,7 +76,7 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
                 "name": subject.name,
                 "version": subject.version,
                 "hashes": [{"alg": "SHA-512", "content": subject.sha512}],
-                "properties": [{"name": "imgforge:arch", "value": subject.arch}],
+                "properties": std::iter::once(arch).chain(sources).collect::<Vec<_>>(),
             },
         },
         "components": std::iter::once(distro).chain(packages).collect::<Vec<_>>(),
@@ -91,15 +101,46 @@ fn serial(subject: &Subject<'_>) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
+/// What a bill says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    /// Whose rules the versions follow.
+    pub kind: Kind,
+    /// The packages, sorted.
+    pub packages: Vec<Package>,
+    /// The distribution, such as `debian`; empty when unknown.
+    pub distro: String,
+    /// Its version.
+    pub release: String,
+    /// Where the packages come from, as lines of a `sources.list`; none in bills of an older imgforge.
+    pub sources: Vec<String>,
+}
+
 #[derive(Debug, Deserialize)]
-struct Bill {
+struct Written {
+    #[serde(default)]
+    metadata: Metadata,
     #[serde(default)]
     components: Vec<Component>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    component: About,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct About {
+    #[serde(default)]
+    properties: Vec<Property>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Component {
     name: String,
+    #[serde(default, rename = "type")]
+    kind: String,
     #[serde(default)]
     version: String,
     #[serde(default)]
@@ -115,19 +156,29 @@ struct Property {
     value: String,
 }
 
-/// Reads the packages back, and whose rules their versions follow.
+/// Reads a bill back.
 ///
 /// # Errors
 /// When it is no such JSON.
-pub fn read(bytes: &[u8]) -> Result<(Kind, Vec<Package>), serde_json::Error> {
-    let bill: Bill = serde_json::from_slice(bytes)?;
-    let mut kind = Kind::Generic;
-    let mut packages = Vec::new();
-    for mut component in bill.components {
+pub fn read(bytes: &[u8]) -> Result<Bill, serde_json::Error> {
+    let written: Written = serde_json::from_slice(bytes)?;
+    let sources = written.metadata.component.properties.into_iter();
+    let sources = sources.filter(|property| property.name == SOURCE);
+    let mut bill = Bill {
+        kind: Kind::Generic,
+        packages: Vec::with_capacity(written.components.len()),
+        distro: String::new(),
+        release: String::new(),
+        sources: sources.map(|property| property.value).collect(),
+    };
+    for mut component in written.components {
         let Some(rest) = component.purl.strip_prefix("pkg:") else {
+            if component.kind == "operating-system" {
+                (bill.distro, bill.release) = (component.name, component.version);
+            }
             continue;
         };
-        kind = Kind::of_format(rest.split('/').next().unwrap_or_default());
+        bill.kind = Kind::of_format(rest.split('/').next().unwrap_or_default());
         let mut property = |name: &str| {
             let found = component
                 .properties
@@ -138,16 +189,18 @@ pub fn read(bytes: &[u8]) -> Result<(Kind, Vec<Package>), serde_json::Error> {
                 .unwrap_or_default()
         };
         let (arch, source) = (property("imgforge:arch"), property("imgforge:source"));
+        let source_version = property("imgforge:source-version");
         let (name, version) = (component.name, component.version);
-        packages.push(Package {
+        bill.packages.push(Package {
             name,
             version,
             arch,
             source,
+            source_version,
         });
     }
-    packages.sort();
-    Ok((kind, packages))
+    bill.packages.sort();
+    Ok(bill)
 }
 
 #[cfg(test)]
@@ -163,6 +216,7 @@ mod tests {
             version: version.into(),
             arch: "amd64".into(),
             source: source.into(),
+            source_version: String::new(),
         };
         let contents = Contents {
             kind: Kind::Deb,
@@ -171,9 +225,13 @@ mod tests {
             product: "Debian GNU/Linux 12 (bookworm)".into(),
             packages: vec![
                 package("libssl3", "3.0.11-1~deb12u2", "openssl"),
-                package("vim", "2:9.0-2", ""),
+                Package {
+                    source_version: "1.203".into(),
+                    ..package("vim", "2:9.0-2", "")
+                },
             ],
             config: BTreeMap::new(),
+            sources: vec!["deb http://a.example/debian bookworm main".into()],
         };
         let sha512 = "ab".repeat(64);
         let subject = Subject {
@@ -187,6 +245,12 @@ mod tests {
         assert_eq!(bill, write(&subject, &contents));
         assert_eq!(bill["metadata"]["timestamp"], "2026-01-01T00:00:00Z");
         let bytes = serde_json::to_vec(&bill).unwrap();
-        assert_eq!(read(&bytes).unwrap(), (Kind::Deb, contents.packages));
+        let read = read(&bytes).unwrap();
+        assert_eq!((read.kind, read.packages), (Kind::Deb, contents.packages));
+        assert_eq!(
+            (read.distro, read.release),
+            ("debian".into(), "12.11".into())
+        );
+        assert_eq!(read.sources, contents.sources);
     }
 }

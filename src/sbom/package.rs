@@ -57,6 +57,9 @@ pub struct Package {
     /// The source package, where it has another name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// The version of the source package, where it is another one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source_version: String,
 }
 
 impl Package {
@@ -71,17 +74,39 @@ impl Package {
         }
         // Debian adds the source's version where it differs: `gcc-12 (12.2.0-14)`. RPM names the
         // file of the source package, version and all.
-        let source = listed.source.split(' ').next().unwrap_or_default();
+        let (source, source_version) = match listed.source.split_once(" (") {
+            Some((source, version)) => (source, version.trim_end_matches(')')),
+            None => (listed.source.as_str(), ""),
+        };
         let source = source.strip_suffix(".src.rpm").map_or(source, |stem| {
             let name = stem.rsplitn(3, '-').nth(2);
             name.unwrap_or(stem)
         });
         Package {
             source: if source == listed.name { "" } else { source }.to_owned(),
+            source_version: match source_version == version {
+                true => String::new(),
+                false => source_version.to_owned(),
+            },
             name: listed.name.clone(),
             version,
             arch: listed.arch.clone(),
         }
+    }
+
+    /// Name and version of the source package. Of a package whose version says that only its binaries
+    /// were made anew (`+b1`), the source has none of that, by Debian's rule.
+    pub fn source(&self, kind: Kind) -> (&str, &str) {
+        let name = match self.source.as_str() {
+            "" => &self.name,
+            source => source,
+        };
+        let version = match self.source_version.as_str() {
+            "" if kind == Kind::Deb => without_rebuild(&self.version),
+            "" => &self.version,
+            version => version,
+        };
+        (name, version)
     }
 
     /// The package URL, in its canonical form.
@@ -113,6 +138,18 @@ impl Package {
             let _ = write!(purl, "{sign}{name}={}", encode(value));
         }
         purl
+    }
+}
+
+/// A version without its `+bNUMBER`.
+fn without_rebuild(version: &str) -> &str {
+    match version.rsplit_once("+b") {
+        Some((source, number))
+            if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            source
+        }
+        _ => version,
     }
 }
 
@@ -149,6 +186,7 @@ pub(crate) mod tests {
             version: version.into(),
             arch: "amd64".into(),
             source: String::new(),
+            source_version: String::new(),
         }
     }
 
@@ -176,6 +214,16 @@ pub(crate) mod tests {
             "openssl (3.0.11-1~deb12u2)",
         );
         assert_eq!(libssl.source, "openssl");
+        assert_eq!(libssl.source_version, "");
+        let rebuilt = listed("gcc-12", 0, "12.2.0", "14+b1", "gcc (12.2.0-14)");
+        assert_eq!(rebuilt.source(Kind::Deb), ("gcc", "12.2.0-14"));
+        let rebuilt = listed("gcc-12", 0, "12.2.0", "14+b1", "gcc");
+        assert_eq!(rebuilt.source(Kind::Deb), ("gcc", "12.2.0-14"));
+        assert_eq!(rebuilt.source(Kind::Rpm), ("gcc", "12.2.0-14+b1"));
+        let other = listed("gcc-defaults", 4, "12.2.0", "3", "gcc-defaults (1.203)");
+        assert_eq!(other.source(Kind::Deb), ("gcc-defaults", "1.203"));
+        let bpo = listed("x", 0, "1.0", "1~bpo12+beta", "");
+        assert_eq!(bpo.source(Kind::Deb), ("x", "1.0-1~bpo12+beta"));
         let libs = listed(
             "openssl-libs",
             1,

@@ -70,7 +70,7 @@ impl Layer<Sealed> {
 
 /// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
 /// own.
-const VERSION: u32 = 14;
+const VERSION: u32 = 15;
 
 /// The stage's row.
 pub const STAGE: Stage = Stage {
@@ -191,6 +191,7 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     let mut contents = Contents::list(&open.guest, &open.os)?;
     let report = open.seal(context, &below.install, &declared)?;
     contents.read_config(&open.guest, context.dir)?;
+    contents.read_sources(&open.guest)?;
     // The file systems are those of this session.
     let os = Os {
         filesystems: vec![],

@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::repository::below;
 use crate::repository::gate::GateReport;
 use crate::repository::state::{Image, Revision, State};
+use crate::sbom::cyclonedx::{self, Bill};
 use crate::sbom::diff::{self, Diff};
-use crate::sbom::{Kind, Package, cyclonedx};
+use crate::sbom::{Kind, Package};
 
 /// How the name of an SBOM ends.
 pub const SBOM: &str = ".cdx.json";
@@ -116,6 +117,15 @@ fn old<T: Default + for<'de> Deserialize<'de>>(root: &Path, image: &Image, name:
 /// # Errors
 /// When the SBOM cannot be read.
 pub fn of_revision(root: &Path, revision: &Revision) -> Result<Option<(Kind, Vec<Package>)>> {
+    let bill = bill(root, revision)?;
+    Ok(bill.map(|bill| (bill.kind, bill.packages)))
+}
+
+/// The SBOM of a revision; none when it has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn bill(root: &Path, revision: &Revision) -> Result<Option<Bill>> {
     let Some(bill) = revision.ending(SBOM) else {
         return Ok(None);
     };

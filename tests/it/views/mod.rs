@@ -42,6 +42,7 @@ pub(crate) fn package(name: &str, version: &str, source: &str) -> Package {
         version: version.into(),
         arch: "amd64".into(),
         source: source.into(),
+        source_version: String::new(),
     }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn contents(kind: Kind, packages: &[Package]) -> Contents {
         product: format!("{distro} {release}"),
         packages: packages.to_vec(),
         config: BTreeMap::from([("/etc/hostname".into(), "ab".repeat(32))]),
+        sources: vec![],
     }
 }
 
