@@ -17,6 +17,7 @@
 //! * `pipeline`: what runs for a recipe, in which order, and what is kept
 //! * `stage`: the stages, each from immutable inputs to one immutable output
 //! * `doctor`: whether this host can build
+//! * `updates`: which images have fixes waiting
 //!
 //! What stages are made of:
 //!
@@ -116,5 +117,6 @@ pub mod time;
 pub mod toolbox;
 pub mod ui;
 pub mod units;
+pub mod updates;
 mod xml;
 pub mod yaml;

@@ -165,6 +165,16 @@ pub fn elapsed(took: Duration) -> String {
     }
 }
 
+/// An age in seconds, for people: `3 d`, `5 h`, `7 min`, `12 s`.
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        s if s >= 2 * 86_400 => format!("{} d", s / 86_400),
+        s if s >= 2 * 3600 => format!("{} h", s / 3600),
+        s if s >= 120 => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ mod shell;
 mod show;
 mod status;
 mod sync;
+mod updates;
 mod validate;
 
 use std::ffi::OsString;
@@ -77,6 +78,8 @@ pub(crate) enum Verb {
     Plan(plan::Plan),
     /// Compares recipes, store and channels; exit code 4 when something drifted
     Status(status::Status),
+    /// Lists the fixes that wait for images; exit code 4 when there are any
+    Updates(updates::Updates),
     /// Shows how two images differ: packages and configuration files
     Diff(diff::DiffImages),
     /// Lists, follows and cancels the jobs of builds on other machines
@@ -121,6 +124,7 @@ impl Verb {
             Verb::Build(verb) => verb.run(app),
             Verb::Plan(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),
+            Verb::Updates(verb) => verb.run(app),
             Verb::Diff(verb) => verb.run(app),
             Verb::Jobs(verb) => verb.run(app),
             Verb::Logs(verb) => verb.run(app),

@@ -10,6 +10,7 @@ use crate::host::outlet::Outlet;
 use crate::pipeline::status::{ImageStatus, PlaceStatus, StatusReport, report};
 use crate::pipeline::{metrics, whole};
 use crate::ui::summary::table;
+use crate::units::age;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
@@ -211,13 +212,4 @@ fn commit(place: &PlaceStatus) -> String {
         .strip_suffix("-dirty")
         .map_or((commit, ""), |hash| (hash, "-dirty"));
     format!("{}{dirty}", hash.get(..12).unwrap_or(hash))
-}
-
-fn age(seconds: u64) -> String {
-    match seconds {
-        s if s >= 2 * 86_400 => format!("{} d", s / 86_400),
-        s if s >= 2 * 3600 => format!("{} h", s / 3600),
-        s if s >= 120 => format!("{} min", s / 60),
-        s => format!("{s} s"),
-    }
 }

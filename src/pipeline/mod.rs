@@ -14,6 +14,7 @@ mod run;
 pub mod shell;
 pub mod signed;
 pub mod status;
+pub mod updates;
 pub mod whole;
 
 use std::path::PathBuf;

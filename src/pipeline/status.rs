@@ -194,7 +194,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
 pub(super) type Repositories = BTreeMap<String, State>;
 
 /// The repositories that have a directory here and were published to.
-fn repositories(session: &Session) -> Result<Repositories> {
+pub(super) fn repositories(session: &Session) -> Result<Repositories> {
     let mut all = Repositories::new();
     for (name, place) in &session.config.repositories {
         let Some(path) = place

@@ -59,6 +59,18 @@ pub struct Config {
     /// imgforge's own proxy: services that builds need, such as a Puppet server. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_ports: Vec<u16>,
+    /// Where `imgforge updates` looks for fixes.
+    pub updates: UpdatesConfig,
+}
+
+/// Where `imgforge updates` looks for fixes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct UpdatesConfig {
+    /// Files of public keys by which indexes of packages count, beside the keyrings of the
+    /// distributions on this host; relative paths start at this file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keyrings: Vec<String>,
 }
 
 /// A repository of published images.

@@ -43,6 +43,7 @@ mod support;
 mod sysprep;
 mod target;
 mod unpack;
+mod updates;
 mod views;
 mod virt_install;
 mod whole;

@@ -1,0 +1,193 @@
+//! `imgforge updates`.
+
+use std::fmt::Write as _;
+
+use super::{App, out, place, session};
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::updates::{Scope, look};
+use crate::ui::summary::table;
+use crate::units::age;
+use crate::updates::{ImageUpdates, Report, Update};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Reads the indexes of the mirrors that the images name, verifies them, and compares them\n\
+                        with the packages of what channels have. No guest is started."
+)]
+pub(crate) struct Updates {
+    /// Images to look at; default: all that channels have
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Looks at all images
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Looks only at CHANNEL
+    #[arg(long, value_name = "CHANNEL", value_parser = place::channel, conflicts_with = "built")]
+    channel: Option<String>,
+    /// Looks at what this host has built last, not at channels
+    #[arg(long)]
+    built: bool,
+    /// Counts and prints only security fixes
+    #[arg(long)]
+    security: bool,
+    /// Asks no server: takes the indexes as they were read last
+    #[arg(long)]
+    offline: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Updates {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// [`Kind::Gate`] when fixes wait, [`Kind::Stage`] when something could not be judged; both after
+    /// everything was told.
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
+        let session = session::open(app)?;
+        let scope = Scope {
+            names: &self.names,
+            channel: self.channel.as_deref(),
+            built: self.built,
+            offline: self.offline,
+        };
+        let mut report = look(&session, &scope)?;
+        if self.security {
+            for image in &mut report.images {
+                image.updates.retain(|update| update.security);
+            }
+        }
+        match self.json {
+            true => out::json(&report)?,
+            false => out::print(&text(&report))?,
+        }
+        warn(app, &report, self.offline);
+        conclude(&report)
+    }
+}
+
+fn warn(app: &App, report: &Report, offline: bool) {
+    for suite in &report.suites {
+        for why in &suite.refused {
+            app.ui.warning(format!(
+                "{} {} was read instead: {why}",
+                suite.uri, suite.suite
+            ));
+        }
+    }
+    if let Some(oldest) = report.suites.iter().map(|suite| suite.fetched).min()
+        && offline
+    {
+        let age = age(report.at.saturating_sub(oldest));
+        app.ui
+            .warning(format!("the oldest of the indexes was read {age} ago"));
+    }
+}
+
+fn conclude(report: &Report) -> Result<()> {
+    let pending = |image: &&ImageUpdates| !image.updates.is_empty();
+    let pending: Vec<&ImageUpdates> = report.images.iter().filter(pending).collect();
+    let unread: Vec<String> = report
+        .images
+        .iter()
+        .flat_map(|image| {
+            image
+                .unread
+                .iter()
+                .map(|why| format!("{}: {why}", name(image)))
+        })
+        .collect();
+    let (kind, said, hint) = match (pending.first(), unread.is_empty()) {
+        (None, true) => return Ok(()),
+        (None, false) => (
+            Kind::Stage,
+            "not every image could be judged".to_owned(),
+            "what is missing stands above, by image; the others have no fixes waiting".to_owned(),
+        ),
+        (Some(first), _) => {
+            let security: usize = pending.iter().map(|image| image.security()).sum();
+            let (some, all) = (pending.len(), report.images.len());
+            (
+                Kind::Gate,
+                format!("fixes wait for {some} of {all} images, {security} of them for security"),
+                format!(
+                    "`imgforge build {} --from install --publish` builds with them",
+                    first.at.image
+                ),
+            )
+        }
+    };
+    Err(Error::new(kind, said).evidence(unread).hint(hint))
+}
+
+/// An image as people name what a channel has.
+fn name(image: &ImageUpdates) -> String {
+    let at = &image.at;
+    match at.channel.as_str() {
+        "" => format!("{}:{}", at.image, at.arch),
+        channel => format!("{}:{}@{channel}", at.image, at.arch),
+    }
+}
+
+fn text(report: &Report) -> String {
+    let dash = |text: &str| match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
+    };
+    let rows = report.images.iter().map(|image| {
+        let revision = image.at.revision.map(|number| number.to_string());
+        let waits = image
+            .since()
+            .map(|since| age(report.at.saturating_sub(since)));
+        [
+            image.at.image.clone(),
+            image.at.arch.clone(),
+            dash(&image.at.channel),
+            dash(&revision.unwrap_or_default()),
+            image.packages.to_string(),
+            match (image.updates.len(), image.unread.is_empty()) {
+                (0, false) => "unknown".to_owned(),
+                (count, true) => count.to_string(),
+                (count, false) => format!("{count}, perhaps more"),
+            },
+            image.security().to_string(),
+            dash(&waits.unwrap_or_default()),
+        ]
+    });
+    let head = [
+        "IMAGE", "ARCH", "CHANNEL", "REVISION", "PACKAGES", "UPDATES", "SECURITY", "SINCE",
+    ];
+    let right = [false, false, false, true, true, true, true, true];
+    let mut text = table(head, right, rows);
+    for image in report
+        .images
+        .iter()
+        .filter(|image| !image.updates.is_empty())
+    {
+        let _ = writeln!(text, "\n{}:", name(image));
+        let rows = image.updates.iter().map(|update| {
+            let Update {
+                package,
+                installed,
+                available,
+                suite,
+                ..
+            } = update;
+            let kind = if update.security { "security" } else { "" };
+            [
+                format!("  {package}"),
+                installed.clone(),
+                available.clone(),
+                suite.clone(),
+                kind.to_owned(),
+            ]
+        });
+        text += &table(
+            ["  PACKAGE", "HAS", "GETS", "SUITE", "KIND"],
+            [false; 5],
+            rows,
+        );
+    }
+    text
+}

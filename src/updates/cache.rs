@@ -1,0 +1,247 @@
+//! Index files of mirrors, kept between calls: those that change are asked for by what they were
+//! (`If-None-Match`, `If-Modified-Since`), those that do not have their digest for a name.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Context as _, Error, Result};
+use crate::host::durable::write_atomic;
+use crate::http::{Client, Limits, Method, Request, Url};
+
+/// The largest signed index of a suite, in bytes: Debian's has 0.2 MB.
+const LARGEST_INDEX: u64 = 32 << 20;
+
+/// The largest list of packages, in bytes: Debian's has 10 MB, with xz.
+const LARGEST_LIST: u64 = 1 << 30;
+
+/// What nobody has asked for that long goes.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// A mirror that does not answer soon is left for the next one.
+const LIMITS: Limits = Limits {
+    stall: Duration::from_secs(20),
+    connect: Duration::from_secs(20),
+    retries: 1,
+    pause: Duration::from_secs(1),
+    redirects: 10,
+};
+
+/// A directory with index files.
+#[derive(Debug)]
+pub(super) struct Cache {
+    dir: PathBuf,
+    offline: bool,
+    at: u64,
+}
+
+/// A file that may change, as it was when its server was asked last.
+#[derive(Debug)]
+pub(super) struct Current {
+    /// Its bytes.
+    pub(super) bytes: Vec<u8>,
+    /// When the server was asked, seconds since 1970.
+    pub(super) fetched: u64,
+}
+
+/// What is kept beside such a file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Note {
+    url: String,
+    fetched: u64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+impl Cache {
+    /// Opens a directory, which is made; `at` is now, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn open(dir: &Path, offline: bool, at: u64) -> Result<Self> {
+        crate::host::durable::create_dir(dir, 0o700)
+            .doing(|| format!("making {}", dir.display()))?;
+        Ok(Cache {
+            dir: dir.to_owned(),
+            offline,
+            at,
+        })
+    }
+
+    /// A file that may change. Offline it is as the server had it when it was asked last.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is larger than an index is.
+    pub(super) fn current(&self, url: &Url) -> Result<Current> {
+        if let Some(path) = url.local() {
+            let bytes = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+            return Ok(Current {
+                bytes,
+                fetched: self.at,
+            });
+        }
+        let name = hex::encode(Sha256::digest(url.to_string()));
+        let (path, beside) = (self.dir.join(&name), self.dir.join(format!("{name}.json")));
+        let kept = std::fs::read(&beside).ok();
+        let note = kept.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let kept = note.zip(std::fs::read(&path).ok());
+        if self.offline {
+            let (note, bytes) = kept.ok_or_else(|| {
+                Error::stage(format!("{url} was never read on this host"))
+                    .hint("without --offline it is")
+            })?;
+            return Ok(Current {
+                bytes,
+                fetched: note.fetched,
+            });
+        }
+        let mut request = Request::new(Method::Get, url.clone());
+        if let Some((note, _)) = &kept {
+            for (header, value) in [
+                ("If-None-Match", &note.etag),
+                ("If-Modified-Since", &note.last_modified),
+            ] {
+                if let Some(value) = value {
+                    request = request.header(header, value);
+                }
+            }
+        }
+        let client = Client::to(url, LIMITS)?;
+        let reply = client.send(&request, LARGEST_INDEX)?;
+        let header = |name: &str| reply.header(name).map(str::to_owned);
+        let mut note = Note {
+            url: url.to_string(),
+            fetched: self.at,
+            etag: header("etag"),
+            last_modified: header("last-modified"),
+        };
+        let bytes = match (reply.status, kept) {
+            (304, Some((old, bytes))) => {
+                note.etag = note.etag.or(old.etag);
+                note.last_modified = note.last_modified.or(old.last_modified);
+                bytes
+            }
+            (200, _) => reply.body,
+            (300..400, _) => client.read(url, LARGEST_INDEX)?,
+            _ => {
+                let said = format!("{url} cannot be read");
+                let answer = format!("the server answered {}", reply.status_text());
+                return Err(Error::stage(said).cause(answer));
+            }
+        };
+        write_atomic(&path, &bytes)?;
+        write_atomic(&beside, &serde_json::to_vec(&note).unwrap_or_default())?;
+        Ok(Current {
+            bytes,
+            fetched: note.fetched,
+        })
+    }
+
+    /// A file that is known by its digest and size, from the first of `urls` that has it. What comes is not
+    /// compared with the digest yet: [`Verified`] does while it is read.
+    ///
+    /// # Errors
+    /// When none has it.
+    pub(super) fn listed(&self, urls: &[Url], sha256: &str, size: u64) -> Result<File> {
+        let open = |path: &Path| File::open(path).doing(|| format!("reading {}", path.display()));
+        if let Some(path) = urls.iter().find_map(Url::local) {
+            return open(&path);
+        }
+        if size > LARGEST_LIST {
+            let limit = crate::units::Size::bytes(LARGEST_LIST).human();
+            return Err(Error::stage(format!(
+                "a list of packages has more than {limit}"
+            )));
+        }
+        let path = self.dir.join(sha256);
+        if let Ok(file) = File::open(&path) {
+            // What is used stays.
+            drop(file.set_modified(SystemTime::now()));
+            return Ok(file);
+        }
+        if self.offline {
+            let name = urls.first().map(ToString::to_string).unwrap_or_default();
+            return Err(Error::stage(format!("{name} was never read on this host"))
+                .hint("without --offline it is"));
+        }
+        let mut failed = Error::internal("no address of a list of packages");
+        for url in urls {
+            let part = tempfile::NamedTempFile::new_in(&self.dir)
+                .doing(|| format!("writing to {}", self.dir.display()))?;
+            let client = Client::to(url, LIMITS)?;
+            match client.fetch(url, part.path(), size, &mut |_, _| {}) {
+                Ok(_) => {
+                    part.persist(&path)
+                        .map_err(|refused| refused.error)
+                        .doing(|| format!("writing {}", path.display()))?;
+                    return open(&path);
+                }
+                Err(error) if matches!(error.kind(), crate::error::Kind::Interrupted(_)) => {
+                    return Err(error);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Forgets a file that was not what its digest says.
+    pub(super) fn forget(&self, sha256: &str) {
+        drop(std::fs::remove_file(self.dir.join(sha256)));
+    }
+
+    /// Removes what nobody has asked for long.
+    pub(super) fn tidy(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let modified = entry.metadata().and_then(|meta| meta.modified());
+            let age = modified.ok().and_then(|time| time.elapsed().ok());
+            if age.is_some_and(|age| age > KEPT) {
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
+    }
+}
+
+/// Reads a file and its digest together.
+#[derive(Debug)]
+pub(super) struct Verified<R> {
+    from: R,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<R: Read> Verified<R> {
+    /// Reads `from`.
+    pub(super) fn new(from: R) -> Self {
+        Verified {
+            from,
+            hash: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// Reads the rest; whether all of it has this digest and size.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn is(mut self, sha256: &str, size: u64) -> io::Result<bool> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.size == size && hex::encode(self.hash.finalize()) == sha256)
+    }
+}
+
+impl<R: Read> Read for Verified<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        self.size += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,329 @@
+//! Which images have fixes waiting: what the mirrors' signed indexes offer, against the packages that
+//! images have.
+
+mod cache;
+mod judge;
+mod suite;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::error::Result;
+use crate::machine::Arch;
+use crate::sbom::{Kind, Package};
+use cache::Cache;
+use judge::Judged;
+use suite::{Asked, Loaded, Want};
+
+/// Where the last report lies, below the state directory.
+const LAST: &str = "updates/last.json";
+
+/// An image whose packages are known.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Where it is.
+    pub at: Place,
+    /// Its packages, or why they are not known.
+    pub contents: Result<Packages, String>,
+}
+
+/// Where an image is: in a channel, or on this host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Place {
+    /// The image.
+    pub image: String,
+    /// The architecture, in the kernel's spelling.
+    pub arch: String,
+    /// The repository, by its name in imgforge.yaml; empty for what this host has built.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub repository: String,
+    /// The channel; empty for what this host has built.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub channel: String,
+    /// The revision that the channel has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+}
+
+/// The packages of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packages {
+    /// Whose rules their versions follow.
+    pub kind: Kind,
+    /// The distribution, such as `debian`.
+    pub distro: String,
+    /// Its version, such as `12.11`.
+    pub release: String,
+    /// The packages.
+    pub packages: Vec<Package>,
+    /// Where they come from, as lines of a `sources.list`; none where nobody has written it down.
+    pub sources: Vec<String>,
+}
+
+/// What decides which indexes count.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Mirrors by distribution, tried before the addresses that an image names.
+    pub mirrors: BTreeMap<String, Vec<Address>>,
+    /// Further keyrings by which indexes count, beside the distributions' own.
+    pub keyrings: Vec<PathBuf>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Asks no server.
+    pub offline: bool,
+}
+
+/// Fixes that wait.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// When it was made, seconds since 1970.
+    pub at: u64,
+    /// The suites that were read.
+    pub suites: Vec<SuiteStatus>,
+    /// The images.
+    pub images: Vec<ImageUpdates>,
+}
+
+/// A suite of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteStatus {
+    /// Its name, such as `trixie-security`.
+    pub suite: String,
+    /// Address of the archive that was read.
+    pub uri: String,
+    /// When the archive made its index, seconds since 1970.
+    pub date: Option<u64>,
+    /// When a server was asked for it last, seconds since 1970.
+    pub fetched: u64,
+    /// What the mirrors before this one had that did not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// What waits for one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageUpdates {
+    /// Where it is.
+    #[serde(flatten)]
+    pub at: Place,
+    /// How many packages it has.
+    pub packages: usize,
+    /// The packages of which there is a newer version.
+    pub updates: Vec<Update>,
+    /// What could not be judged, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+}
+
+/// A newer version of a package that an image has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Update {
+    /// The package.
+    pub package: String,
+    /// Its source package.
+    pub source: String,
+    /// Its architecture.
+    pub arch: String,
+    /// The version that the image has.
+    pub installed: String,
+    /// The version that the image would get.
+    pub available: String,
+    /// The suite that has it.
+    pub suite: String,
+    /// Whether a suite of security fixes has a newer version than the image.
+    pub security: bool,
+    /// When it was seen first, seconds since 1970.
+    pub since: u64,
+}
+
+impl ImageUpdates {
+    /// How many of the updates are security fixes.
+    pub fn security(&self) -> usize {
+        self.updates.iter().filter(|update| update.security).count()
+    }
+
+    /// When the oldest update was seen first, seconds since 1970.
+    pub fn since(&self) -> Option<u64> {
+        self.updates.iter().map(|update| update.since).min()
+    }
+}
+
+impl Report {
+    /// The last one that was made on this host; none before the first.
+    pub fn last(state: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()
+    }
+
+    /// Keeps it as the last one, with what that has of images that were not asked about.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, state: &Path, exists: impl Fn(&Place) -> bool) -> Result<()> {
+        let mut whole = self.clone();
+        let asked: BTreeSet<_> = self.images.iter().map(|image| key(&image.at)).collect();
+        let before = Report::last(state).unwrap_or_default();
+        let others = before.images.into_iter();
+        let others = others.filter(|image| !asked.contains(&key(&image.at)) && exists(&image.at));
+        whole.images.extend(others);
+        whole.images.sort_by(|a, b| a.at.cmp(&b.at));
+        let text = serde_json::to_vec(&whole).unwrap_or_default();
+        crate::host::durable::write_atomic(&state.join(LAST), &text)
+    }
+}
+
+/// An image and its place, whichever revision that has.
+fn key(place: &Place) -> (String, String, String, String) {
+    let Place {
+        image,
+        arch,
+        repository,
+        channel,
+        ..
+    } = place.clone();
+    (image, arch, repository, channel)
+}
+
+/// Judges all images. What one of them needs and no mirror has is told there; the others are judged all
+/// the same.
+///
+/// # Errors
+/// When the cache cannot be written, or imgforge is interrupted.
+pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report> {
+    let cache = Cache::open(
+        &settings.state.join("updates/indexes"),
+        settings.offline,
+        at,
+    )?;
+    let asked = ask(settings, subjects);
+    let wanted: BTreeSet<&str> = subjects
+        .iter()
+        .filter_map(|subject| subject.contents.as_ref().ok())
+        .flat_map(|contents| {
+            contents
+                .packages
+                .iter()
+                .map(|package| package.name.as_str())
+        })
+        .collect();
+    let loaded = suite::load_all(&cache, settings, &asked, &wanted, at)?;
+    let before = Report::last(&settings.state).unwrap_or_default();
+    let images = subjects.iter().map(|subject| {
+        let old = before
+            .images
+            .iter()
+            .find(|image| key(&image.at) == key(&subject.at));
+        let since = |package: &str| {
+            let update = old?.updates.iter().find(|update| update.package == package);
+            update.map(|update| update.since)
+        };
+        match &subject.contents {
+            Err(why) => ImageUpdates {
+                at: subject.at.clone(),
+                packages: 0,
+                updates: vec![],
+                unread: vec![why.clone()],
+            },
+            Ok(contents) => {
+                let Judged { updates, unread } = judge::judge(
+                    contents,
+                    &sources(settings, contents, &subject.at.arch),
+                    &loaded,
+                    &|package| since(package).unwrap_or(at),
+                );
+                ImageUpdates {
+                    at: subject.at.clone(),
+                    packages: contents.packages.len(),
+                    updates,
+                    unread,
+                }
+            }
+        }
+    });
+    let images = images.collect();
+    let suites: BTreeSet<SuiteStatus> = loaded.values().flatten().map(Loaded::status).collect();
+    cache.tidy();
+    Ok(Report {
+        at,
+        suites: suites.into_iter().collect(),
+        images,
+    })
+}
+
+/// Which suites are to be read, and what of each.
+fn ask(settings: &Settings, subjects: &[Subject]) -> BTreeMap<Asked, BTreeSet<Want>> {
+    let mut all: BTreeMap<Asked, BTreeSet<Want>> = BTreeMap::new();
+    for subject in subjects {
+        let Ok(contents) = &subject.contents else {
+            continue;
+        };
+        for (asked, wants) in sources(settings, contents, &subject.at.arch).read {
+            all.entry(asked).or_default().extend(wants);
+        }
+    }
+    all
+}
+
+/// The sources of an image.
+#[derive(Debug, Default)]
+struct Sources {
+    /// Those that can be asked for.
+    read: Vec<(Asked, Vec<Want>)>,
+    /// Why others are not, a sentence each.
+    unread: Vec<String>,
+}
+
+fn sources(settings: &Settings, contents: &Packages, arch: &str) -> Sources {
+    let mut all = Sources::default();
+    if contents.kind != Kind::Deb {
+        let name = contents.kind.name();
+        all.unread.push(format!(
+            "indexes of {name} packages are not read: only those of Debian and Ubuntu are"
+        ));
+        return all;
+    }
+    let Some(native) = Arch::named(arch) else {
+        all.unread
+            .push(format!("no archive has packages for {arch}"));
+        return all;
+    };
+    let mut archs: BTreeSet<&str> = contents.packages.iter().map(|p| p.arch.as_str()).collect();
+    archs.retain(|arch| !matches!(*arch, "" | "all"));
+    archs.insert(native.debian);
+    let lines = match contents.sources.is_empty() {
+        true => suite::usual(settings, &contents.distro, &contents.release),
+        false => contents.sources.clone(),
+    };
+    if lines.is_empty() {
+        all.unread.push(format!(
+            "nothing says where its packages come from: publish it again, or write `mirrors: {{{}: \
+             [ADDRESS]}}` in imgforge.yaml",
+            contents.distro
+        ));
+    }
+    for line in lines {
+        match suite::asked(settings, &line) {
+            Ok((asked, source)) => {
+                let wanted = |arch: &&&str| {
+                    source.archs.is_empty() || source.archs.iter().any(|only| only == **arch)
+                };
+                let wants = archs.iter().filter(wanted).flat_map(|arch| {
+                    source.components.iter().map(|component| Want {
+                        component: component.clone(),
+                        arch: (*arch).to_owned(),
+                    })
+                });
+                all.read.push((asked, wants.collect()));
+            }
+            Err(why) => all.unread.push(why),
+        }
+    }
+    all
+}

@@ -1,0 +1,352 @@
+//! The suites of archives: which addresses are tried for each, what counts of what they say.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::cache::{Cache, Verified};
+use super::{Settings, SuiteStatus};
+use crate::address::hide;
+use crate::distro::apt::Archive;
+use crate::distro::release::{self, Offer, Release};
+use crate::distro::sources::{self, Source};
+use crate::distro::{apt, suite_by_osinfo};
+use crate::error::{Error, Kind, Result};
+use crate::gpg;
+use crate::http::Url;
+use crate::mutex::Unpoisoned as _;
+
+/// Where keyrings lie that sources of packages name, on this host as in the guest.
+const KEYRINGS: &[&str] = &[
+    "/usr/share/keyrings/",
+    "/etc/apt/keyrings/",
+    "/etc/apt/trusted.gpg.d/",
+];
+
+/// How many archives are asked at once.
+const AT_ONCE: usize = 4;
+
+/// A suite that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asked {
+    /// Addresses of archives, tried in order.
+    pub(super) uris: Vec<String>,
+    /// The suite's name.
+    pub(super) suite: String,
+    /// Files of public keys; a signature by one of them counts.
+    keyrings: Vec<PathBuf>,
+}
+
+/// A list of packages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Want {
+    pub(super) component: String,
+    /// In dpkg's words.
+    pub(super) arch: String,
+}
+
+/// What a suite has of the wanted packages.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) release: Release,
+    pub(super) suite: String,
+    uri: String,
+    fetched: u64,
+    refused: Vec<String>,
+    /// By list, by name; a list that the suite does not have is missing.
+    pub(super) lists: BTreeMap<Want, HashMap<String, Vec<Offer>>>,
+}
+
+impl Loaded {
+    pub(super) fn status(&self) -> SuiteStatus {
+        SuiteStatus {
+            suite: self.suite.clone(),
+            uri: hide(&self.uri).into_owned(),
+            date: self.release.date,
+            fetched: self.fetched,
+            refused: self.refused.clone(),
+        }
+    }
+}
+
+/// The suite of a line of a `sources.list`, and all that the line says.
+///
+/// # Errors
+/// Why it cannot be read from here, as a sentence.
+pub(super) fn asked(settings: &Settings, line: &str) -> Result<(Asked, Source), String> {
+    let source: Source = line.parse()?;
+    let distro = source.distro();
+    let mut uris = vec![];
+    if let Some(mirrors) = distro.and_then(|distro| settings.mirrors.get(distro.id)) {
+        for mirror in mirrors {
+            let main = mirror.as_str().trim_end_matches('/');
+            match source.is_beside() {
+                false => uris.push(main.to_owned()),
+                // By convention the security archive lies beside the archive itself.
+                true if main.ends_with("/debian") => uris.push(format!("{main}-security")),
+                true => {}
+            }
+        }
+    }
+    let reachable = ["http://", "https://"]
+        .iter()
+        .any(|scheme| source.uri.starts_with(scheme));
+    if reachable && !uris.contains(&source.uri) {
+        uris.push(source.uri.clone());
+    }
+    let name = format!("{} {}", source.uri, source.suite);
+    if uris.is_empty() {
+        return Err(format!(
+            "{name} is not read: this host cannot reach that address"
+        ));
+    }
+    if source.components.is_empty() {
+        return Err(format!(
+            "{name} is not read: it is an archive without suites"
+        ));
+    }
+    let named = source.signed_by.as_deref().filter(|path| {
+        let known = KEYRINGS.iter().any(|dir| path.starts_with(dir));
+        known && !path.contains("..") && Path::new(path).is_file()
+    });
+    let own = distro.map(|distro| distro.keyring);
+    let own = own.filter(|path| Path::new(path).is_file());
+    let mut keyrings: Vec<PathBuf> = named.into_iter().chain(own).map(PathBuf::from).collect();
+    keyrings.extend(settings.keyrings.iter().cloned());
+    keyrings.dedup();
+    if keyrings.is_empty() {
+        let hint = match distro {
+            Some(distro) => format!("install the package {}", distro.keyring_package),
+            None => "name its file in `updates: {keyrings: […]}` of imgforge.yaml".to_owned(),
+        };
+        return Err(format!(
+            "{name} is not read: this host has no keyring for it; {hint}"
+        ));
+    }
+    let asked = Asked {
+        uris,
+        suite: source.suite.clone(),
+        keyrings,
+    };
+    Ok((asked, source))
+}
+
+/// What a release usually has for sources, as lines of a `sources.list`, where the site names a mirror.
+pub(super) fn usual(settings: &Settings, distro: &str, version: &str) -> Vec<String> {
+    let major = match distro {
+        "ubuntu" => version,
+        _ => version.split('.').next().unwrap_or_default(),
+    };
+    let Some((apt, suite)) = suite_by_osinfo(&format!("{distro}{major}")) else {
+        return vec![];
+    };
+    let mirror = settings.mirrors.get(apt.id).and_then(|all| all.first());
+    let Some(mirror) = mirror else {
+        return vec![];
+    };
+    let main = mirror.as_str().trim_end_matches('/');
+    let archive = Archive {
+        main: main.to_owned(),
+        security: main
+            .ends_with("/debian")
+            .then(|| format!("{main}-security")),
+    };
+    let text = apt::sources(apt, suite, &archive, &[]);
+    let sources = sources::read("usual.sources", &text);
+    sources.iter().map(ToString::to_string).collect()
+}
+
+type AllLoaded = BTreeMap<Asked, Result<Loaded, String>>;
+
+/// Reads all suites, several at once.
+///
+/// # Errors
+/// When imgforge is interrupted. What else fails stands with its suite.
+pub(super) fn load_all(
+    cache: &Cache,
+    settings: &Settings,
+    asked: &BTreeMap<Asked, BTreeSet<Want>>,
+    wanted: &BTreeSet<&str>,
+    at: u64,
+) -> Result<AllLoaded> {
+    let queue = Mutex::new(asked.iter());
+    let done = Mutex::new(Vec::new());
+    let next = || queue.lock().unpoisoned().next();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(asked.len()) {
+            scope.spawn(|| {
+                while let Some((asked, wants)) = next() {
+                    let load = Load {
+                        cache,
+                        asked,
+                        wants,
+                        wanted,
+                        at: (!settings.offline).then_some(at),
+                    };
+                    let loaded = load.first();
+                    done.lock().unpoisoned().push((asked.clone(), loaded));
+                }
+            });
+        }
+    });
+    let done = done.into_inner().unpoisoned();
+    let one = |(asked, loaded): (Asked, Result<Loaded>)| match loaded {
+        Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => Err(error),
+        Err(error) => Ok((asked, Err(sentence(&error)))),
+        Ok(loaded) => Ok((asked, Ok(loaded))),
+    };
+    done.into_iter().map(one).collect()
+}
+
+fn sentence(error: &Error) -> String {
+    match error.causes().first() {
+        Some(cause) => format!("{}: {cause}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+struct Load<'a> {
+    cache: &'a Cache,
+    asked: &'a Asked,
+    wants: &'a BTreeSet<Want>,
+    wanted: &'a BTreeSet<&'a str>,
+    /// Now; none where an index may have expired since it was read.
+    at: Option<u64>,
+}
+
+impl Load<'_> {
+    /// From the first address whose index counts.
+    fn first(&self) -> Result<Loaded> {
+        let mut refused = vec![];
+        let mut failed = None;
+        for uri in &self.asked.uris {
+            match self.from(uri) {
+                Ok(loaded) => return Ok(Loaded { refused, ..loaded }),
+                Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+                Err(error) => {
+                    refused.push(sentence(&error));
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::internal("a suite without an address")))
+    }
+
+    fn from(&self, uri: &str) -> Result<Loaded> {
+        let suite = &self.asked.suite;
+        let base = Url::parse(&format!("{uri}/dists/{suite}/"))?;
+        let url = base.join("InRelease")?;
+        let current = self.cache.current(&url)?;
+        let text = self.verified(&current.bytes).map_err(|error| {
+            let said = format!("{url} does not count");
+            Error::gate(said).cause(sentence(&error))
+        })?;
+        let release = Release::read(&text)
+            .map_err(|why| Error::stage(format!("{url} is no index of a suite")).cause(why))?;
+        if let (Some(until), Some(at)) = (release.valid_until, self.at)
+            && until < at
+        {
+            return Err(Error::stage(format!("{url} has expired"))
+                .cause("the mirror lags behind its archive"));
+        }
+        let mut lists = BTreeMap::new();
+        for want in self.wants {
+            if let Some(list) = self.list(&base, &release, want)? {
+                lists.insert(want.clone(), list);
+            }
+        }
+        Ok(Loaded {
+            release,
+            suite: suite.clone(),
+            uri: uri.to_owned(),
+            fetched: current.fetched,
+            refused: vec![],
+            lists,
+        })
+    }
+
+    /// What a signature by one of the keyrings covers.
+    fn verified(&self, signed: &[u8]) -> Result<String> {
+        let mut failed = Error::internal("a suite without a keyring");
+        for keyring in &self.asked.keyrings {
+            match gpg::verify_any(signed, keyring) {
+                Ok(text) => return Ok(text),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// The wanted packages of a list; none where the suite has no such list.
+    fn list(
+        &self,
+        base: &Url,
+        release: &Release,
+        want: &Want,
+    ) -> Result<Option<HashMap<String, Vec<Offer>>>> {
+        let path = format!("{}/binary-{}/Packages", want.component, want.arch);
+        let ends = [".xz", ".gz", ".zst", ""];
+        let found = ends.iter().find_map(|end| {
+            let path = format!("{path}{end}");
+            let (sha256, size) = release.files.get(&path)?;
+            Some((*end, path, sha256, *size))
+        });
+        let Some((end, path, sha256, size)) = found else {
+            return Ok(None);
+        };
+        let url = base.join(&path)?;
+        let named = format!(
+            "{}/binary-{}/by-hash/SHA256/{sha256}",
+            want.component, want.arch
+        );
+        let mut urls = match release.by_hash && url.local().is_none() {
+            true => vec![base.join(&named)?],
+            false => vec![],
+        };
+        urls.push(url.clone());
+        let mut offers: HashMap<String, Vec<Offer>> = HashMap::new();
+        let mut read = || {
+            offers.clear();
+            let file = self.cache.listed(&urls, sha256, size)?;
+            let mut bytes = Verified::new(BufReader::with_capacity(256 << 10, file));
+            let largest = release.files.get(path.trim_end_matches(end));
+            let largest = largest.map_or(u64::MAX, |(_, size)| *size);
+            let scanned = release::scan(
+                unpacked(&mut bytes, end)?.take(largest),
+                &|name| self.wanted.contains(name),
+                &mut |offer| offers.entry(offer.name.clone()).or_default().push(offer),
+            );
+            let whole = bytes.is(sha256, size);
+            match (whole, scanned) {
+                (Ok(true), Ok(())) => Ok(()),
+                (Ok(true), Err(cause)) | (Err(cause), _) => {
+                    Err(Error::stage(format!("{url} cannot be read")).cause(cause))
+                }
+                (Ok(false), _) => {
+                    self.cache.forget(sha256);
+                    Err(Error::gate(format!("{url} is not what its index says"))
+                        .cause("its size or its digest is another one"))
+                }
+            }
+        };
+        match read() {
+            // What was kept may have been damaged here.
+            Err(error) if error.kind() == Kind::Gate && url.local().is_none() => read()?,
+            result => result?,
+        }
+        Ok(Some(offers))
+    }
+}
+
+fn unpacked<'a>(from: impl Read + 'a, end: &str) -> Result<Box<dyn Read + 'a>> {
+    Ok(match end {
+        ".xz" => Box::new(xz2::read::XzDecoder::new_multi_decoder(from)),
+        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(from)),
+        ".zst" => Box::new(
+            zstd::stream::read::Decoder::new(from)
+                .map_err(|cause| Error::stage("zstd cannot begin").cause(cause))?,
+        ),
+        _ => Box::new(from),
+    })
+}
