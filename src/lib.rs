@@ -53,6 +53,7 @@
 //! Values, and what all others need:
 //!
 //! * `ui`: what happens, as events
+//! * `lock`: what builds fetch, recorded, and the lock that says so beside a recipe
 //! * `index`: the index of a repository, in virt-builder's format
 //! * `fstab`: what a machine mounts
 //! * `mutex`: locks that a thread which panicked has left
@@ -92,6 +93,7 @@ pub mod http;
 pub mod hypervisor;
 pub mod index;
 pub mod installers;
+pub mod lock;
 pub mod machine;
 mod mutex;
 pub mod pack;

@@ -49,6 +49,12 @@ pub(crate) struct Build {
     /// Uses only what the store has, and names what is missing
     #[arg(long)]
     offline: bool,
+    /// Fetches only what NAME.lock beside the recipe names, and fails where a stage asks for anything else
+    #[arg(long, conflicts_with_all = ["on", "refresh", "from"])]
+    locked: bool,
+    /// Writes NAME.lock beside the recipe when the build has ended: see `imgforge lock`
+    #[arg(long, conflicts_with_all = ["on", "locked", "until"])]
+    lock: bool,
     /// Asks the shared store at ADDRESS instead of the one of imgforge.yaml
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["no_remote", "offline", "on"])]
     remote: Option<OciAddress>,
@@ -113,6 +119,7 @@ impl Build {
             refresh: self.refresh,
             keep: self.on_error == OnError::Keep,
             offline: self.offline,
+            locked: self.locked,
             extra_args: self.allow_extra_args,
             vars: self.vars.clone(),
             publish: self.publish.clone(),
@@ -145,7 +152,14 @@ impl Build {
                 Some(failed) => failed,
                 None => return Ok(()),
             },
-            None => each(app, &session, &options, &names)?,
+            None => {
+                let failed = each(app, &session, &options, &names)?;
+                if self.lock && failed.is_empty() {
+                    let mut names = names.iter();
+                    names.try_for_each(|name| super::lock::write(&session, &options, name))?;
+                }
+                failed
+            }
         };
         end(app, &failed, names.len(), self.from.is_some())
     }

@@ -12,6 +12,7 @@ mod globals;
 mod init;
 mod jobs;
 mod list;
+mod lock;
 mod logs;
 mod man;
 mod out;
@@ -74,6 +75,8 @@ pub(crate) enum Verb {
     Schema(schema::Schema),
     /// Builds images
     Build(build::Build),
+    /// Writes down what the last build fetched, so that the next one fetches nothing else
+    Lock(lock::WriteLock),
     /// Shows what a build would run, and why
     Plan(plan::Plan),
     /// Compares recipes, store and channels; exit code 4 when something drifted
@@ -122,6 +125,7 @@ impl Verb {
             Verb::Show(verb) => verb.run(app),
             Verb::Schema(verb) => verb.run(),
             Verb::Build(verb) => verb.run(app),
+            Verb::Lock(verb) => verb.run(app),
             Verb::Plan(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),
             Verb::Updates(verb) => verb.run(app),

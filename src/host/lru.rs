@@ -57,7 +57,13 @@ pub fn usage(dir: &Path) -> Usage {
 /// Removes the least recently used finished files below `dir` until `goal` bytes are free or nothing is
 /// left. Returns the bytes freed, and what kept the first file that could not be removed.
 pub fn evict(dir: &Path, goal: u64) -> (u64, Option<Error>) {
-    let mut all: Vec<_> = finished(dir).filter(|_| goal > 0).collect();
+    evict_but(dir, goal, |_| false)
+}
+
+/// As [`evict`]; what `is_kept` says of stays, by its path.
+pub fn evict_but(dir: &Path, goal: u64, is_kept: impl Fn(&Path) -> bool) -> (u64, Option<Error>) {
+    let all = finished(dir).filter(|(_, _, file)| goal > 0 && !is_kept(file));
+    let mut all: Vec<_> = all.collect();
     all.sort();
     let (mut freed, mut failed) = (0, None);
     for (_, bytes, file) in all {

@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod graph;
 mod guard;
+pub mod lock;
 pub mod log;
 pub mod metrics;
 pub mod pins;
@@ -94,6 +95,8 @@ pub struct Options {
     pub keep: bool,
     /// Only what the store has is used.
     pub offline: bool,
+    /// Only what the lock beside the recipe names is fetched.
+    pub locked: bool,
     /// Also root's virt-install gets what a recipe adds to its command line.
     pub extra_args: bool,
     /// Variables of the command line.
@@ -124,6 +127,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         vars,
         offline,
         targets,
+        locked,
         ..
     } = options;
     Planner {
@@ -137,6 +141,7 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         from: *from,
         until: *until,
         targets,
+        locked: *locked,
     }
     .plan(name)
 }
@@ -206,7 +211,12 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Opti
     while !remote::bring(session, &plan)? {
         plan = self::plan(session, options, name, epochs)?;
     }
-    run::carry_out(session, options, plan, stages)
+    lock::ready(session, &plan)?;
+    let built = run::carry_out(session, options, plan, stages)?;
+    if let Some(Built { plan, results, .. }) = &built {
+        lock::compare(session, plan, results.sealed.entry());
+    }
+    Ok(built)
 }
 
 /// Publishes what the last build of an image made, in all its architectures, and builds nothing.

@@ -1,9 +1,11 @@
 //! From a recipe to its plan: what would run, and why. Reads files, runs nothing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::digest::Key;
 use crate::error::Result;
+use crate::lock::{self, Lock};
 use crate::pull::Pin;
 use crate::recipe::types::{Base, PublishedImage, Recipe};
 use crate::recipe::{Config, NamedFile, Repo, Resolved, Role, config};
@@ -12,7 +14,7 @@ use crate::stage::{Stage, StageId};
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::epoch::{self, Lost, Mode};
-use crate::store::inputs::{Inputs, Walked};
+use crate::store::inputs::{Inputs, LOCK, Walked};
 
 /// What plans are made from.
 #[allow(missing_debug_implementations, reason = "a closure has none")]
@@ -36,6 +38,8 @@ pub struct Planner<'a> {
     pub until: Option<StageId>,
     /// `--target`: only these; none named means all of the recipe's.
     pub targets: &'a [String],
+    /// `--locked`: stages fetch nothing else, and do not age.
+    pub locked: bool,
 }
 
 impl Planner<'_> {
@@ -44,15 +48,36 @@ impl Planner<'_> {
     /// # Errors
     /// When the recipe is wrong or a file that it names cannot be read.
     pub fn plan(&self, name: &str) -> Result<Plan> {
-        self.plan_until(name, self.until.unwrap_or(StageId::Finish), self.from)
+        let until = self.until.unwrap_or(StageId::Finish);
+        let lock = match self.locked {
+            true => Some(self.lock(name)?),
+            false => None,
+        };
+        self.plan_until(name, until, self.from, lock.as_ref())
     }
 
-    fn plan_until(&self, name: &str, until: StageId, from: Option<StageId>) -> Result<Plan> {
+    /// The lock beside the recipe of an image.
+    fn lock(&self, name: &str) -> Result<Arc<Lock>> {
+        let resolved = self.repo.load(name, self.vars)?;
+        let path = lock::path(&resolved.file, &resolved.id);
+        Lock::read(&path, &resolved.id).map(Arc::new)
+    }
+
+    fn plan_until(
+        &self,
+        name: &str,
+        until: StageId,
+        from: Option<StageId>,
+        lock: Option<&Arc<Lock>>,
+    ) -> Result<Plan> {
         let resolved = self.repo.load(name, self.vars)?;
         let base = match &resolved.base {
-            Base::Layer(parent) => {
-                Base::Layer(Box::new(self.plan_until(parent, StageId::Seal, None)?))
-            }
+            Base::Layer(parent) => Base::Layer(Box::new(self.plan_until(
+                parent,
+                StageId::Seal,
+                None,
+                lock,
+            )?)),
             Base::Published(image) => Base::Published((self.pins)(&resolved.recipe, image)?),
             Base::Install(install) => Base::Install(install.clone()),
         };
@@ -68,6 +93,7 @@ impl Planner<'_> {
             resolved: &resolved,
             base: &base,
             from,
+            lock,
             anew: false,
             disk: layer.as_ref().map(|(_, disk)| disk.clone()),
             layer,
@@ -100,6 +126,7 @@ impl Planner<'_> {
             base,
             stages,
             resolved,
+            lock: lock.cloned(),
         })
     }
 }
@@ -109,6 +136,7 @@ struct Draft<'a> {
     resolved: &'a Resolved,
     base: &'a PlanBase,
     from: Option<StageId>,
+    lock: Option<&'a Arc<Lock>>,
     /// The disk is one that `--from` asked for, so that all that is made of it has a new key.
     anew: bool,
     /// The image below, and its disk.
@@ -145,7 +173,12 @@ impl<'a> Draft<'a> {
         let (store, image) = (self.planner.store, self.resolved.id.clone());
         // What a published image has does not age: its revision is an input.
         let pinned = stage == StageId::Install && matches!(self.base, Base::Published(_));
-        let ages = row.fetches && !pinned;
+        let label = part.label(stage);
+        if let Some(lock) = self.lock.filter(|_| part.fetches(row)) {
+            let bound = lock.need(&image, &label)?.record.digest();
+            inputs.input(LOCK, &bound);
+        }
+        let ages = row.fetches && !pinned && self.lock.is_none();
         let mode = match self.planner.epochs {
             Mode::Renew if !ages => Mode::Keep,
             mode => mode,
@@ -154,7 +187,7 @@ impl<'a> Draft<'a> {
         let anew = forced && !self.anew;
         self.anew |= anew && row.makes_disk;
         let refresh = self.resolved.recipe.refresh.filter(|_| ages);
-        let (label, has) = (part.label(stage), row.has);
+        let has = row.has;
         let applied = epoch::apply(store, &mut inputs, has, refresh, mode, anew)?;
         let key = inputs.key()?;
         let cached = has(store, &key) == Ok(true);

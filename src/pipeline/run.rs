@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::layers;
 use crate::host::namespace::remove_tree;
 use crate::host::outlet::Folder;
+use crate::lock::Fetching;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::guard::Guard;
 use crate::pipeline::shell::Running;
@@ -101,7 +102,7 @@ impl<'a> Run<'a> {
             session.store.prepare()?;
         }
         if plan.has_work() {
-            if options.offline {
+            if options.offline && !options.locked {
                 ready::refuse_fetching(plan)?;
             }
             ready::have_secrets(plan)?;
@@ -271,8 +272,13 @@ impl<'a> Run<'a> {
             logs: &logs,
             ui: &stage_ui,
         };
+        let fetching = Fetching::new(self.plan.binding(planned, self.options.offline));
         let made = self.with_files(planned, draft.path(), |files| {
-            work(&self.context(planned, &stage_ui, draft.path(), &logs, files))
+            work(&self.context(planned, &stage_ui, draft.path(), &logs, files, &fetching))
+        });
+        let made = fetching.judge(made).and_then(|facts| {
+            let written = fetching.write(draft.path(), planned.fetches());
+            written.map(|()| facts)
         });
         let made = layers::settled(draft.path(), made);
         if made.is_err() {

@@ -1,8 +1,12 @@
 //! Files that were fetched before, by address. Several processes use it at once: blobs are named
 //! by their digest and appear by one rename, before anything refers to them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::io::Write as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +16,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::error::{Context as _, Result};
-use crate::host::{lru, statedir};
+use crate::host::{durable, lru, statedir};
+use crate::lock;
 use crate::units::Size;
 
 /// Unfinished files of dead processes go after so long.
 const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// Below the cache: where the locks are whose files stay.
+const LOCKS: &str = "locks";
 
 /// The directory.
 #[derive(Debug, Clone)]
@@ -96,9 +104,31 @@ impl Cache {
         Some((known, file))
     }
 
-    /// Keeps a finished file, which lies on the cache's file system, unless it is larger than the
-    /// whole cache may be. What was used least goes for it.
+    /// The file with this content, whatever its address was. One that is not what it was is dropped.
+    pub(super) fn content(&self, sha256: &str) -> Option<File> {
+        let path = self.blob(sha256);
+        let file = File::open(&path).ok()?;
+        if digest::file_sha256(&path).ok()? != sha256 {
+            drop(std::fs::remove_file(&path));
+            return None;
+        }
+        lru::touch(&file);
+        Some(file)
+    }
+
+    /// Keeps a finished file, which lies on the cache's file system, under its address, unless it is larger
+    /// than the whole cache may be. What was used least goes for it.
     pub(super) fn put(&self, known: &Known, file: &Path) -> Result<()> {
+        if known.size > self.limit.as_bytes() {
+            return Ok(());
+        }
+        self.keep(known, file)?;
+        self.write_note(known)
+            .doing(|| format!("writing the cache {}", self.dir.display()))
+    }
+
+    /// Keeps a finished file by its digest alone.
+    pub(super) fn keep(&self, known: &Known, file: &Path) -> Result<()> {
         let limit = self.limit.as_bytes();
         if known.size > limit {
             return Ok(());
@@ -117,9 +147,7 @@ impl Cache {
         if let Some(dir) = blob.parent() {
             std::fs::create_dir_all(dir).doing(doing)?;
         }
-        std::fs::rename(file, &blob).doing(doing)?;
-        self.write_note(known)
-            .doing(|| format!("writing the cache {}", self.dir.display()))
+        std::fs::rename(file, &blob).doing(doing)
     }
 
     /// By one rename, but not synced: what a power loss damages is no hit.
@@ -147,14 +175,56 @@ impl Cache {
     /// # Errors
     /// When a file cannot be removed.
     pub fn evict(&self, goal: u64) -> Result<u64> {
-        let (freed, failed) = lru::evict(&self.dir.join("blobs"), goal);
+        if goal == 0 {
+            return Ok(0);
+        }
+        let locked = self.locked();
+        let is_locked = |file: &Path| {
+            let name = file.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| locked.contains(name))
+        };
+        let (freed, failed) = lru::evict_but(&self.dir.join("blobs"), goal, is_locked);
         if freed > 0 {
             self.forget();
         }
         failed.map_or(Ok(freed), Err)
     }
 
-    /// Removes everything; returns the freed bytes.
+    /// Has what the lock at `path` names stay, as long as there is a lock. Returns how many of its files are
+    /// not here.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn keep_locked(&self, path: &Path, digests: &BTreeSet<String>) -> Result<usize> {
+        let dir = self.dir.join(LOCKS);
+        let doing = || format!("writing to {}", dir.display());
+        self.prepare()?;
+        statedir::private_dir(&dir).doing(doing)?;
+        let name = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+        durable::write_atomic(&dir.join(name.as_str()), path.as_os_str().as_bytes())?;
+        let missing = digests.iter().filter(|digest| !self.blob(digest).exists());
+        Ok(missing.count())
+    }
+
+    /// The digests of all that locks name.
+    fn locked(&self) -> BTreeSet<String> {
+        let notes = std::fs::read_dir(self.dir.join(LOCKS));
+        let notes = notes.into_iter().flatten().flatten();
+        let mut all = BTreeSet::new();
+        for note in notes {
+            let lock = std::fs::read(note.path()).map(OsString::from_vec);
+            match lock.and_then(std::fs::read) {
+                Ok(text) => all.extend(lock::digests(&String::from_utf8_lossy(&text))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    drop(std::fs::remove_file(note.path()));
+                }
+                Err(_) => {}
+            }
+        }
+        all
+    }
+
+    /// Removes everything but what locks name; returns the freed bytes.
     ///
     /// # Errors
     /// When a file cannot be removed.

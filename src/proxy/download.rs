@@ -159,10 +159,13 @@ impl Download<'_> {
         self.shared
             .promises
             .learn(self.wanted, &known.sha256, &file);
-        // Whoever waits for the file has it, kept or not.
-        if how == CacheResult::Miss
-            && let Err(error) = self.shared.cache.put(&known, &path)
-        {
+        // Whoever waits for the file has it, kept or not. What must be asked for again is kept without its
+        // address: a lock can name it.
+        let kept = match how {
+            CacheResult::Miss => self.shared.cache.put(&known, &path),
+            _ => self.shared.cache.keep(&known, &path),
+        };
+        if let Err(error) = kept {
             self.shared.log.fell_back(url, &error.to_string());
         }
         drop(std::fs::remove_file(&path));

@@ -258,12 +258,17 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
             Some((known, file)) => found(shared, wanted, known, file, CacheResult::Revalidated),
             None => Source::Nothing(502, "the cache lost the file".into()),
         },
-        Some(Begun::Nothing(status, why)) => Source::Nothing(status, why),
+        Some(Begun::Nothing(status, why)) => {
+            if status == 404 {
+                shared.log.absent(first);
+            }
+            Source::Nothing(status, why)
+        }
         None => Source::Nothing(502, "the proxy ends".into()),
     }
 }
 
-fn found(
+pub(super) fn found(
     shared: &Shared,
     wanted: &AllowedFile,
     known: Known,

@@ -1,27 +1,15 @@
 //! The log of a proxy, and the list of what its clients got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use serde::{Deserialize, Serialize};
-
 use super::rules::shown;
 use crate::error::{Context as _, Result};
+use crate::lock::{Fetched, Record};
 use crate::mutex::Unpoisoned as _;
-
-/// A file that a build fetched.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fetched {
-    /// Its address at the mirror, without user and password.
-    pub url: String,
-    /// SHA-256 of its content.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
 
 /// How a file came to a client; the first word of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +35,18 @@ impl CacheResult {
     }
 }
 
+/// What the clients got so far.
+#[derive(Debug, Default)]
+struct Noted {
+    /// Digest and size, by address.
+    files: BTreeMap<String, (String, u64)>,
+    absent: BTreeSet<String>,
+}
+
 #[derive(Debug)]
 pub(super) struct Log {
     file: Mutex<File>,
-    fetched: Mutex<BTreeMap<String, Fetched>>,
+    record: Mutex<Noted>,
 }
 
 impl Log {
@@ -61,7 +57,7 @@ impl Log {
         }
         Ok(Log {
             file: Mutex::new(File::create(path).doing(doing)?),
-            fetched: Mutex::default(),
+            record: Mutex::default(),
         })
     }
 
@@ -99,20 +95,37 @@ impl Log {
     /// The build depends on this file.
     pub(super) fn note(&self, address: &str, sha256: &str, size: u64) {
         let url = shown(address);
-        let fetched = Fetched {
+        let mut record = self.record();
+        record.absent.remove(&url);
+        record.files.insert(url, (sha256.to_owned(), size));
+    }
+
+    /// The build depends on that there is nothing.
+    pub(super) fn absent(&self, address: &str) {
+        let url = shown(address);
+        let mut record = self.record();
+        if !record.files.contains_key(&url) {
+            record.absent.insert(url);
+        }
+    }
+
+    fn record(&self) -> std::sync::MutexGuard<'_, Noted> {
+        self.record.lock().unpoisoned()
+    }
+
+    /// Everything that was noted.
+    pub(super) fn recorded(&self) -> Record {
+        let noted = self.record();
+        let file = |(url, (sha256, size)): (&String, &(String, u64))| Fetched {
             url: url.clone(),
-            sha256: sha256.to_owned(),
-            size,
+            sha256: sha256.clone(),
+            size: *size,
         };
-        self.list().insert(url, fetched);
-    }
-
-    fn list(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Fetched>> {
-        self.fetched.lock().unpoisoned()
-    }
-
-    /// Everything that was noted, by address.
-    pub(super) fn fetched(&self) -> Vec<Fetched> {
-        self.list().values().cloned().collect()
+        Record {
+            mirrors: None,
+            fetched: noted.files.iter().map(file).collect(),
+            absent: noted.absent.clone(),
+            not_locked: BTreeSet::new(),
+        }
     }
 }

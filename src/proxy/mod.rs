@@ -4,7 +4,8 @@
 //! is a request for their own address when a client takes the proxy for one. Everything else is
 //! refused, and so is every user of this host but root, this one and what runs for a guest. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
 //! build (`Packages`, rpm's primary list) promises the digest of; index files are asked for again
-//! each time, with what is known about the kept one; everything else passes. The host's own
+//! each time, with what is known about the kept one; everything else passes, and is kept by its digest, so
+//! that a lock can name it. The host's own
 //! `http_proxy` is the proxy's business and never the guest's.
 //!
 //! A mirror's redirect is followed within its own host, to another mirror of the routes, over https,
@@ -13,11 +14,13 @@
 //! ```text
 //! STATE/cache/urls/…     what is known about an address: validators, and the digest of its file
 //! STATE/cache/blobs/…    files, by SHA-256
+//! STATE/cache/locks/…    where the locks of recipes are, whose files stay
 //! ```
 
 mod cache;
 mod download;
 mod flight;
+mod locked;
 mod log;
 mod peer;
 pub(crate) mod promises;
@@ -35,10 +38,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::error::{Context as _, Result};
+use crate::lock::{Locked, Record};
 use crate::mutex::Unpoisoned as _;
 use crate::units::Size;
 pub use cache::Cache;
-pub use log::Fetched;
 pub use rules::Route;
 
 /// QEMU's user network gives the host this address.
@@ -59,7 +62,7 @@ const EACH: usize = 200;
 const IDLE: Duration = Duration::from_secs(120);
 
 /// What a proxy works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// What it relays to.
     pub routes: Vec<Route>,
@@ -71,6 +74,8 @@ pub struct Settings {
     pub log: PathBuf,
     /// Over plain http only what a digest is known of is relayed: the clients verify nothing.
     pub vouched_only: bool,
+    /// Only what this has is relayed.
+    pub locked: Option<Arc<Locked>>,
 }
 
 /// A running proxy. It ends when it is dropped.
@@ -86,6 +91,7 @@ pub struct Proxy {
 struct Shared {
     routes: Vec<Route>,
     cache: Cache,
+    locked: Option<Arc<Locked>>,
     log: log::Log,
     upstream: upstream::Upstream,
     flights: flight::Flights,
@@ -111,6 +117,7 @@ impl Proxy {
             upstream: upstream::Upstream::new(&settings.routes, settings.vouched_only)?,
             routes: settings.routes,
             cache: settings.cache,
+            locked: settings.locked,
             log: log::Log::create(&settings.log)?,
             flights: flight::Flights::new(settings.scratch),
             promises: promises::Promises::default(),
@@ -143,10 +150,15 @@ impl Proxy {
         self.shared.activity.load(Ordering::Relaxed)
     }
 
-    /// Ends; returns what clients got, by address.
-    pub fn finish(mut self) -> Vec<Fetched> {
+    /// Ends; returns what clients got.
+    pub fn finish(mut self) -> Record {
         self.end();
-        self.shared.log.fetched()
+        self.shared.log.recorded()
+    }
+
+    /// The address of the route NAME on this host.
+    pub fn for_host(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.port)
     }
 
     fn end(&mut self) {
@@ -175,6 +187,13 @@ impl Drop for Proxy {
 impl Shared {
     fn connections(&self) -> std::sync::MutexGuard<'_, Vec<(u64, TcpStream)>> {
         self.connections.lock().unpoisoned()
+    }
+
+    /// A file did not arrive: a locked build has no other one.
+    fn broke(&self, url: &str, why: &str) {
+        if let Some(locked) = &self.locked {
+            locked.refuse(&rules::shown(url), why);
+        }
     }
 
     fn ended(&self) -> bool {
@@ -264,7 +283,10 @@ fn answer(
     match rules::judge(&shared.routes, &request.method, &request.target) {
         Ok(mut wanted) => {
             wanted.promise = shared.promises.of(wanted.route, &wanted.path);
-            let source = flight::source(shared, &wanted, request);
+            let source = match &shared.locked {
+                Some(locked) => locked::source(shared, locked, wanted.clone(), request),
+                None => flight::source(shared, &wanted, request),
+            };
             reply::send(stream, shared, &wanted, request, source)
         }
         Err(refusal) => {

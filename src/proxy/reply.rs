@@ -85,6 +85,7 @@ pub(super) fn send(
             let size = match flight.size(shared) {
                 Ok(size) => size,
                 Err(why) => {
+                    shared.broke(&known.url, &why);
                     shared.log.failed(502, &known.url, &why);
                     return status(to, 502, &why, request.keep_alive, false);
                 }
@@ -95,6 +96,7 @@ pub(super) fn send(
             };
             let sent = body(to, shared, &known, size, how, request, read);
             if let Err(error) = &sent {
+                shared.broke(&known.url, &error.to_string());
                 shared.log.failed(0, &known.url, &error.to_string());
             }
             sent

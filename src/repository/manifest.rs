@@ -17,7 +17,7 @@ use crate::address;
 use crate::digest::Key;
 use crate::error::{Error, Result};
 use crate::index::Reference;
-use crate::proxy::Fetched;
+use crate::lock::Fetched;
 use crate::recipe::types::Recipe;
 
 /// `manifest.json`: how a revision was made, and its files.

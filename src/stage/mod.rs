@@ -17,6 +17,8 @@ use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::host::qemu_img;
 use crate::hypervisor::Host;
+use crate::lock::Fetching;
+use crate::proxy;
 use crate::recipe::types::Recipe;
 use crate::recipe::{Config, Resolved};
 pub use crate::repository::Published;
@@ -39,6 +41,8 @@ pub struct Context<'a> {
     pub files: &'a Files,
     /// imgforge.yaml.
     pub config: &'a Config,
+    /// What the stage fetches, and may fetch.
+    pub fetching: &'a Fetching,
     /// How this machine runs guests.
     pub host: &'a Host,
     /// The private directory that becomes the entry.
@@ -82,6 +86,19 @@ impl Context<'_> {
             files: self.files,
             ui: self.ui,
         })
+    }
+
+    /// What a proxy of the stage works with, but for its routes. What is unfinished lies in `scratch`.
+    pub fn relay(&self, scratch: &Path, log: &str) -> proxy::Settings {
+        let store = self.host.store();
+        proxy::Settings {
+            routes: vec![],
+            cache: proxy::Cache::new(store.state(), self.config.store.cache_size),
+            scratch: scratch.join("proxy"),
+            log: self.logs.join(log),
+            vouched_only: false,
+            locked: self.fetching.locked().cloned(),
+        }
     }
 
     /// Makes the entry's disk as an overlay of `below`; returns its path.

@@ -1,11 +1,13 @@
 //! The stages of one image as a value: what each would do, with its key, and why it runs.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::digest::Key;
 use crate::error::Result;
+use crate::lock::{Lock, Locked};
 use crate::pull::Pin;
 use crate::recipe::types::{Base, Install};
 use crate::recipe::{Config, Resolved};
@@ -71,6 +73,14 @@ impl Part {
         vec![(Part::Whole, Box::new(inputs))]
     }
 
+    /// Whether it uses the network.
+    pub fn fetches(&self, row: &Stage) -> bool {
+        match self {
+            Part::Target(target) => !target.options.steps().is_empty(),
+            Part::Whole | Part::Steps { .. } => row.fetches,
+        }
+    }
+
     /// Its name in a plan.
     pub fn label(&self, stage: StageId) -> String {
         match self {
@@ -126,6 +136,15 @@ pub struct Plan {
     pub stages: Vec<Planned>,
     /// The recipe, what it includes, imgforge.yaml, and the files that this names for publishing.
     pub sources: Vec<Walked>,
+    /// `--locked`: its stages fetch nothing else.
+    pub lock: Option<Arc<Lock>>,
+}
+
+impl Planned {
+    /// Whether it uses the network.
+    pub fn fetches(&self) -> bool {
+        self.part.fetches(self.stage.row())
+    }
 }
 
 /// What a plan begins with: the plan of the image below, up to its sealed disk; a revision of a
@@ -158,6 +177,12 @@ impl Plan {
             .iter()
             .find(|planned| planned.stage == StageId::Seal);
         seal.map_or("", |planned| planned.key.short())
+    }
+
+    /// What binds a stage of the plan, where it has a lock.
+    pub fn binding(&self, planned: &Planned, offline: bool) -> Option<Arc<Locked>> {
+        let lock = self.lock.as_ref()?;
+        lock.binding(&planned.image, &planned.label, offline)
     }
 
     /// All stages, those of the images below first.

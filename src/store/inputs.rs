@@ -10,6 +10,9 @@ use crate::digest::{self, Key};
 use crate::error::{Context as _, Error, Result};
 use crate::store::digests::Digests;
 
+/// The input of a stage that a lock binds.
+pub const LOCK: &str = "the lock";
+
 /// The named inputs of one stage, in order. Equal inputs mean equal work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -182,6 +185,19 @@ impl Inputs {
         let text = serde_json::to_vec(&self.named);
         let text = text.map_err(|cause| Error::internal("a stage has no key").cause(cause))?;
         Ok(Key::of(&text))
+    }
+
+    /// What the recipe and its files say of a stage: the key without the disk `below`, without the lock and
+    /// the epoch.
+    ///
+    /// # Errors
+    /// As [`Inputs::key`].
+    pub fn of_recipe(&self, below: &str) -> Result<Key> {
+        let mut plain = self.clone();
+        plain
+            .named
+            .retain(|(name, _)| ![below, LOCK, super::epoch::NAME].contains(&name.as_str()));
+        plain.key()
     }
 
     /// The key without an epoch, and the epoch, of inputs that have one.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Run;
 use crate::error::Result;
+use crate::lock::Fetching;
 use crate::recipe::Resolved;
 use crate::stage::plan::Planned;
 use crate::stage::{Context, StageId};
@@ -39,6 +40,7 @@ impl Run<'_> {
         dir: &'c Path,
         logs: &'c Path,
         files: &'c Files,
+        fetching: &'c Fetching,
     ) -> Context<'c> {
         let resolved: &Resolved = &self.plan.resolved;
         let label = planned.label.clone();
@@ -47,6 +49,7 @@ impl Run<'_> {
             resolved,
             files,
             config: &self.session.config,
+            fetching,
             host: &self.session.host,
             dir,
             logs,

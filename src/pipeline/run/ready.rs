@@ -98,13 +98,7 @@ fn arguments_allowed(image: &str, extra_args: &[String], allowed: bool) -> Resul
 
 /// `--offline`: what would have to be fetched is named instead.
 pub(super) fn refuse_fetching(plan: &Plan) -> Result<()> {
-    let fetching = |planned: &&&Planned| {
-        let steps = match &planned.part {
-            Part::Target(target) => !target.options.steps().is_empty(),
-            Part::Whole | Part::Steps { .. } => planned.stage.row().fetches,
-        };
-        !planned.cached && steps
-    };
+    let fetching = |planned: &&&Planned| !planned.cached && planned.fetches();
     let all = plan.all();
     let missing: Vec<String> = all
         .iter()

@@ -27,7 +27,7 @@ fn a_page_or_a_file_by_its_time_alone_is_not_kept() {
         }
         let asked = mirror.asked.lock().unwrap();
         assert!(!asked.iter().any(|head| conditional(head)), "{asked:?}");
-        assert_eq!(Cache::new(world.dir.path(), None).size(), 0, "{headers}");
+        assert_eq!(world.addresses(), 0, "{headers}");
     }
 }
 

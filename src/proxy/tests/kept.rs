@@ -35,7 +35,7 @@ fn packages_are_fetched_once_and_counted_among_what_was_fetched() {
     let address = format!("{}/pool/main/h/hello/hello_1_all.deb", mirror.address);
     assert_eq!(get(&proxy, &address).body, b"package");
     assert_eq!(proxy.activity(), 21 + index);
-    let fetched = proxy.finish();
+    let fetched = proxy.finish().fetched;
     assert_eq!(fetched.len(), 2);
     assert_eq!(
         (fetched[1].url.as_str(), fetched[1].size),
@@ -45,7 +45,7 @@ fn packages_are_fetched_once_and_counted_among_what_was_fetched() {
     let again = world.proxy(&[&mirror]);
     get(&again, PACKAGES);
     assert_eq!(get(&again, DEB).body, b"package");
-    assert_eq!(again.finish(), fetched);
+    assert_eq!(again.finish().fetched, fetched);
     assert_eq!(mirror.requests(), 3, "the index twice, the package once");
 }
 
@@ -89,7 +89,7 @@ fn a_package_that_no_index_of_this_build_promises_is_not_kept() {
         assert_eq!(get(&proxy, DEB).body, b"package");
     }
     assert_eq!(mirror.requests(), 2);
-    assert_eq!(Cache::new(world.dir.path(), None).size(), 0);
+    assert_eq!(world.addresses(), 0);
     assert!(world.logged().starts_with("passed 200"));
     get(&proxy, PACKAGES);
     get(&proxy, DEB);
@@ -137,7 +137,7 @@ fn a_body_without_an_end_of_its_own_is_not_kept() {
     for path in [DEB, "/debian/dists/x/InRelease"] {
         assert_eq!(get(&proxy, path).body, b"broken o");
     }
-    assert_eq!(Cache::new(world.dir.path(), None).size(), 0);
+    assert_eq!(world.addresses(), 0);
 }
 
 #[test]

@@ -86,5 +86,5 @@ fn what_a_build_asks_for_is_bounded() {
     assert_eq!(get(&proxy, &path(2)).status, 503);
     assert_eq!(ask(&proxy, "nonsense").status, 400);
     assert_eq!((mirror.requests(), world.logged()), (2, logged));
-    assert_eq!(proxy.finish().len(), 2);
+    assert_eq!(proxy.finish().fetched.len(), 2);
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Mirror;
 use crate::error::Result;
 use crate::host::qemu_img;
-use crate::proxy::Fetched;
+use crate::lock::Fetched;
 use crate::store::Facts;
 use crate::sysprep::Declared;
 use crate::units::Size;

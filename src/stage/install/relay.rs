@@ -13,8 +13,9 @@ use crate::distro::apt::{self, Archive};
 use crate::distro::{self, Apt, Distro, Suite, mirror};
 use crate::error::{Error, Result};
 use crate::http::Url;
+use crate::lock::{self, Fetched, Fetching};
 use crate::machine::Network;
-use crate::proxy::{Cache, Fetched, HOST_OF_GUEST, Proxy, Route, Settings};
+use crate::proxy::{HOST_OF_GUEST, Proxy, Route, Settings};
 use crate::recipe::types::MediaPlace;
 use crate::stage::Context;
 
@@ -61,14 +62,11 @@ impl Relay {
         if machine.network != Network::User {
             reachable(&machine.network, &routes, host_proxy.as_deref())?;
         }
-        let store = context.host.store();
         let proxy = match machine.network {
             Network::User if !routes.is_empty() => Some(Proxy::start(Settings {
                 routes: routes.clone(),
-                cache: Cache::new(store.state(), context.config.store.cache_size),
-                scratch: scratch.join("proxy"),
-                log: context.logs.join("proxy.log"),
                 vouched_only,
+                ..context.relay(scratch, "proxy.log")
             })?),
             _ => None,
         };
@@ -123,12 +121,33 @@ impl Relay {
         self.mirrors.place(place)
     }
 
-    /// Ends the proxy: what was fetched, and what the finished image is told when its recipe says
-    /// `mirrors: {image: default}`.
-    pub fn finish(self) -> (Vec<Fetched>, Option<SourcesFile>) {
-        let fetched = self.proxy.map(Proxy::finish).unwrap_or_default();
+    /// Ends the proxy: what was fetched, which `fetching` hears of too, and what the finished image is told
+    /// when its recipe says `mirrors: {image: default}`.
+    pub fn finish(self, fetching: &Fetching) -> (Vec<Fetched>, Option<SourcesFile>) {
+        let record = self.proxy.map(Proxy::finish).unwrap_or_default();
+        let fetched = record.fetched.clone();
+        fetching.add(record);
         (fetched, self.image)
     }
+}
+
+/// The archive that the lock names, else what `choose` finds.
+///
+/// # Errors
+/// As `choose`.
+pub(super) fn chosen(
+    fetching: &Fetching,
+    choose: impl FnOnce() -> Result<Option<Archive>>,
+) -> Result<Option<Archive>> {
+    let plain = |archive: Archive| lock::Mirrors {
+        main: archive.main,
+        security: archive.security,
+    };
+    let mirrors = fetching.mirrors(|| Ok(choose()?.map(plain)))?;
+    Ok(mirrors.map(|mirrors| Archive {
+        main: mirrors.main,
+        security: mirrors.security,
+    }))
 }
 
 fn no_mirror(distro: Option<&Distro>) -> Error {
@@ -161,7 +180,9 @@ fn choose(
         return Ok((mirrors, None));
     };
     let default = mirror::tool_default(scratch, apt, suite, arch)?;
-    let chosen = mirror::choose(build, site, apt, suite, arch, context.ui)?;
+    let chosen = chosen(context.fetching, || {
+        mirror::choose(build, site, apt, suite, arch, context.ui)
+    })?;
     let image = default.as_ref().map(|archive| SourcesFile {
         path: format!("/{}", apt::sources_path(apt)),
         text: apt::sources(apt, suite, archive, &[]),

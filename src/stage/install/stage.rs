@@ -98,6 +98,8 @@ fn method(
                 mirrors: &recipe.mirrors,
                 site_mirrors: mirrors.map(Vec::as_slice).unwrap_or_default(),
                 seed: context.key.as_str(),
+                fetching: context.fetching,
+                relay: context.relay(scratch, "proxy.log"),
                 scratch,
                 disk,
                 ui: context.ui,

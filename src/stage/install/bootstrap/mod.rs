@@ -12,16 +12,21 @@ use crate::distro::{self, Apt, Suite, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
 use crate::host::namespace::remove_tree;
+use crate::lock::Fetching;
 use crate::machine::Machine;
+use crate::proxy;
 use crate::recipe::types::{Bootstrap, Mirrors};
+use crate::stage::install::relay::chosen;
 use crate::stage::install::{BaseDisk, BaseFacts, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
+use relay::Relay;
 
 mod disk;
 mod grub;
 mod native;
 mod packages;
+mod relay;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -41,6 +46,10 @@ pub struct Input<'a> {
     pub site_mirrors: &'a [Address],
     /// What the disk's UUIDs derive from: the stage's key.
     pub seed: &'a str,
+    /// What is fetched, and may be.
+    pub fetching: &'a Fetching,
+    /// What the proxy for packages works with.
+    pub relay: proxy::Settings,
     /// Private scratch directory on the store's file system; its owner removes it with [`remove_tree`].
     pub scratch: &'a Path,
     /// The qcow2 file to make.
@@ -64,12 +73,14 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let build = named.as_ref().unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.
     let default = mirror::tool_default(input.scratch, distro, suite, arch)?;
-    let mut archive = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
-    if !input.bootstrap.updates {
-        // mmdebstrap's own list of sources has the updates.
-        archive = archive.or_else(|| default.clone());
-    }
-    let tree = packages::install(input, distro, suite, archive.as_ref(), &layout)?;
+    let archive = chosen(input.fetching, || {
+        let found = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
+        Ok(found.or_else(|| default.clone()))
+    })?;
+    let relay = Relay::start(input, distro, archive.as_ref())?;
+    let tree = packages::install(input, distro, suite, &relay, &layout);
+    relay.finish(input.fetching);
+    let tree = tree?;
     let archives = (archive, default);
     let sources = configure(input, distro, suite, archives, tree.data(), &layout)?;
     let raw = write_disk(input, &tree, &layout)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::distro::apt::{self, Archive};
+use crate::distro::apt;
 use crate::distro::{Apt, Suite};
 use crate::error::{Context as _, Result};
 use crate::host::exec::{GuestTree, quote};
@@ -11,7 +11,7 @@ use crate::host::namespace::remove_tree;
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
-use super::{Input, disk::Layout, grub, native};
+use super::{Input, disk::Layout, grub, native, relay::Relay};
 use crate::machine::Arch;
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
@@ -19,7 +19,7 @@ pub(super) fn install(
     input: &Input<'_>,
     distro: &Apt,
     suite: &Suite,
-    archive: Option<&Archive>,
+    relay: &Relay,
     layout: &Layout,
 ) -> Result<GuestTree> {
     let tree = input.scratch.join("tree");
@@ -43,12 +43,14 @@ pub(super) fn install(
         hook = native::guests_first(&register) + &hook + &native::removal();
     }
     let hook = write("customize.sh", &hook)?;
-    let sources = archive
+    let sources = relay
+        .archive()
         .map(|a| apt::sources(distro, suite, a, &input.bootstrap.components))
         .map(|text| write("build.sources", &text))
         .transpose()?;
     program
         .args(arguments(input.bootstrap, distro, suite, arch))
+        .args(relay.options())
         .arg(format!(
             "--customize-hook=sh -e {} \"$1\"",
             quote(&hook.to_string_lossy())

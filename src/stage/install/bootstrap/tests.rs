@@ -11,7 +11,17 @@ fn bootstrap(suite: &str, out: &Path) -> BaseDisk {
         disk: Size::gib(2),
         ..Machine::default()
     };
+    let fetching = Fetching::default();
     let input = Input {
+        fetching: &fetching,
+        relay: proxy::Settings {
+            routes: vec![],
+            cache: proxy::Cache::new(scratch.path(), None),
+            scratch: scratch.path().join("proxy"),
+            log: scratch.path().join("proxy.log"),
+            vouched_only: false,
+            locked: None,
+        },
         image: "boot-test",
         bootstrap: &bootstrap,
         machine: &machine,

@@ -82,7 +82,7 @@ pub fn run(
     work.watch_until_exit(domain, &relay)?;
     drop((answers, medium));
     let mut facts = work.prove()?;
-    (facts.fetched, facts.sources) = relay.finish();
+    (facts.fetched, facts.sources) = relay.finish(context.fetching);
     Ok(BaseDisk {
         disk: disk.to_owned(),
         size: context.recipe().machine.disk,

@@ -1,0 +1,327 @@
+//! `NAME.lock`: YAML, sorted, a line a file.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::to_string;
+
+use super::{Fetched, Locked, Mirrors, Record, by_address, content};
+use crate::digest::Key;
+use crate::error::{Context as _, Error, Result};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// The largest lock, in bytes: of a desktop's 5000 packages it has 2 MiB.
+const LARGEST: u64 = 64 << 20;
+
+/// The lock of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Lock {
+    imgforge_lock: u32,
+    /// The image, of several architectures `NAME:ARCH`.
+    pub image: String,
+    /// When the last of its stages ended: no earlier clock can judge what was fetched.
+    pub clock: Timestamp,
+    /// The published image that it was built on.
+    #[serde(default)]
+    pub from: Option<Parent>,
+    /// The stages that fetch, those of the images below first.
+    pub stages: Vec<Stage>,
+    /// The packages that resulted, as `NAME VERSION ARCHITECTURE`.
+    pub packages: Vec<String>,
+}
+
+/// The revision of a published image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// How the recipe names it.
+    pub image: String,
+    /// Its number.
+    pub revision: u64,
+    /// SHA-512 of its blob, in hex.
+    pub sha512: String,
+}
+
+/// What one stage fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub struct Stage {
+    /// The image that the stage belongs to: the lock's, or one that it builds on.
+    pub image: String,
+    /// The stage, as a plan names it.
+    pub stage: String,
+    /// The digest of what the recipe and its files say of the stage.
+    pub recipe: String,
+    /// What it fetched.
+    pub record: Record,
+}
+
+/// A stage as the file has it: with the fields of its record as its own.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Written {
+    image: String,
+    stage: String,
+    recipe: String,
+    mirrors: Option<Mirrors>,
+    #[serde(default, with = "by_address")]
+    fetched: Vec<Fetched>,
+    #[serde(default)]
+    absent: BTreeSet<String>,
+    #[serde(default)]
+    not_locked: BTreeSet<String>,
+}
+
+impl From<Written> for Stage {
+    fn from(written: Written) -> Self {
+        Stage {
+            image: written.image,
+            stage: written.stage,
+            recipe: written.recipe,
+            record: Record {
+                mirrors: written.mirrors,
+                fetched: written.fetched,
+                absent: written.absent,
+                not_locked: written.not_locked,
+            },
+        }
+    }
+}
+
+/// Where the lock of an image lies whose recipe is the file `recipe`: of several architectures each has one.
+pub fn path(recipe: &Path, image: &str) -> PathBuf {
+    match image.split_once(':') {
+        Some((name, arch)) => recipe.with_file_name(format!("{name}.{arch}.lock")),
+        None => recipe.with_extension("lock"),
+    }
+}
+
+/// The digests of content that the text of a lock names, also of one that is broken.
+pub fn digests(text: &str) -> BTreeSet<String> {
+    let parts = text.split("sha256:").skip(1);
+    let digests = parts.filter_map(|part| Key::parse(part.get(..64)?));
+    digests.map(|key| key.as_str().to_owned()).collect()
+}
+
+impl Lock {
+    /// Of an image whose last stage ended at `clock`.
+    pub fn new(image: &str, clock: Timestamp) -> Self {
+        Lock {
+            imgforge_lock: VERSION,
+            image: image.to_owned(),
+            clock,
+            from: None,
+            stages: vec![],
+            packages: vec![],
+        }
+    }
+
+    /// Reads the lock of `image` at `path`.
+    ///
+    /// # Errors
+    /// When there is none, it is broken, of another version of imgforge, or of another image.
+    pub fn read(path: &Path, image: &str) -> Result<Self> {
+        let again = format!("`imgforge lock {image}` writes it, of the last build");
+        let shown = path.display();
+        let size = std::fs::metadata(path).map(|data| data.len());
+        match size {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::usage(format!("{image} has no lock"))
+                    .cause(format!("there is no {shown}"))
+                    .hint(again));
+            }
+            Ok(size) if size > LARGEST => {
+                return Err(Error::usage(format!("{shown} is no lock"))
+                    .cause(format!("it has {size} bytes"))
+                    .hint(again));
+            }
+            _ => {}
+        }
+        let text = std::fs::read(path).doing(|| format!("reading {shown}"))?;
+        let text = String::from_utf8_lossy(&text);
+        let broken = |cause: &dyn fmt::Display| {
+            Error::usage(format!("{shown} is broken"))
+                .cause(cause.to_string())
+                .hint(again.clone())
+        };
+        // The last line says that the file is whole: what follows the last comma could be gone.
+        if !text.trim_end().ends_with(END) {
+            return Err(broken(&"its end is missing"));
+        }
+        let lock: Lock = serde_yaml::from_str(&text).map_err(|cause| broken(&cause))?;
+        if lock.imgforge_lock != VERSION {
+            let said = format!("it has version {}, not {VERSION}", lock.imgforge_lock);
+            return Err(broken(&said));
+        }
+        if lock.image != image {
+            return Err(
+                Error::usage(format!("{shown} is the lock of another image"))
+                    .cause(format!("it is of `{}`, not of `{image}`", lock.image))
+                    .hint(again),
+            );
+        }
+        Ok(lock)
+    }
+
+    /// Refuses a clock that is behind what was fetched: signatures would not be valid yet.
+    ///
+    /// # Errors
+    /// When `now` is before the lock's own time.
+    pub fn check_clock(&self, now: Timestamp) -> Result<()> {
+        if now >= self.clock {
+            return Ok(());
+        }
+        Err(Error::host(format!(
+            "this host's clock is behind the lock of {}",
+            self.image
+        ))
+        .cause(format!(
+            "it says {now:.0}, and the lock is of {}",
+            self.clock
+        ))
+        .hint("set the clock: signatures of that time are not valid before it"))
+    }
+
+    /// What a stage fetched.
+    pub fn stage(&self, image: &str, stage: &str) -> Option<&Stage> {
+        let mut stages = self.stages.iter();
+        stages.find(|one| one.image == image && one.stage == stage)
+    }
+
+    /// As [`Lock::stage`], for a build that is bound to it.
+    ///
+    /// # Errors
+    /// When the lock says nothing of the stage.
+    pub fn need(&self, image: &str, stage: &str) -> Result<&Stage> {
+        self.stage(image, stage).ok_or_else(|| {
+            let name = self.image.split(':').next().unwrap_or(&self.image);
+            Error::usage(format!(
+                "the lock of {} says nothing of the stage {stage} of {image}",
+                self.image
+            ))
+            .cause("the recipe has another stage than when it was locked")
+            .hint(format!(
+                "build without --locked, then `imgforge lock {name}` writes it anew"
+            ))
+        })
+    }
+
+    /// What binds a stage, where the lock has it; `offline` asks no mirror.
+    pub fn binding(&self, image: &str, stage: &str, offline: bool) -> Option<Arc<Locked>> {
+        let name = self.image.split(':').next().unwrap_or(&self.image);
+        let found = self.stage(image, stage)?;
+        let file = format!("{}.lock", self.image.replace(':', "."));
+        let locked = Locked::new(&file, name, found.record.clone());
+        Some(Arc::new(locked.offline(offline)))
+    }
+
+    /// The packages that `packages` has and the lock has not, with `+`, and the other way round, with `-`.
+    pub fn packages_changed(&self, packages: &[String]) -> Vec<String> {
+        let (ours, theirs): (BTreeSet<_>, BTreeSet<_>) =
+            (self.packages.iter().collect(), packages.iter().collect());
+        let new = theirs.difference(&ours).map(|one| format!("+ {one}"));
+        let gone = ours.difference(&theirs).map(|one| format!("- {one}"));
+        new.chain(gone).collect()
+    }
+}
+
+/// The end of each lock.
+const END: &str = "# end";
+
+/// The text of the file: equal locks give equal texts.
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.image.split(':').next().unwrap_or(&self.image);
+        writeln!(f, "# What the last build of {} fetched.", self.image)?;
+        writeln!(
+            f,
+            "# `imgforge lock {name}` writes it; `imgforge build {name} --locked` fetches nothing else."
+        )?;
+        writeln!(f, "imgforge-lock: {VERSION}")?;
+        writeln!(f, "image: {}", quoted(&self.image))?;
+        writeln!(f, "clock: {}", self.clock)?;
+        if let Some(Parent {
+            image,
+            revision,
+            sha512,
+        }) = &self.from
+        {
+            writeln!(f, "from:\n  image: {}", quoted(image))?;
+            writeln!(f, "  revision: {revision}\n  sha512: {}", quoted(sha512))?;
+        }
+        list(f, "stages:", self.stages.iter())?;
+        let mut packages: Vec<&String> = self.packages.iter().collect();
+        packages.sort();
+        list(f, "packages:", packages.into_iter().map(|one| item(one)))?;
+        writeln!(f, "{END}")
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  - image: {}", quoted(&self.image))?;
+        writeln!(f, "    stage: {}", quoted(&self.stage))?;
+        writeln!(f, "    recipe: {}", quoted(&self.recipe))?;
+        let Record {
+            mirrors,
+            fetched,
+            absent,
+            not_locked,
+        } = &self.record;
+        if let Some(mirrors) = mirrors {
+            writeln!(f, "    mirrors:\n      main: {}", quoted(&mirrors.main))?;
+            if let Some(security) = &mirrors.security {
+                writeln!(f, "      security: {}", quoted(security))?;
+            }
+        }
+        if !fetched.is_empty() {
+            writeln!(f, "    fetched:")?;
+        }
+        let mut fetched: Vec<_> = fetched.iter().collect();
+        fetched.sort();
+        for one in fetched {
+            writeln!(f, "      {}: {}", quoted(&one.url), quoted(&content(one)))?;
+        }
+        for (name, all) in [("absent", absent), ("not-locked", not_locked)] {
+            if !all.is_empty() {
+                let mut text = String::new();
+                all.iter()
+                    .for_each(|one| text.push_str(&format!("    {}", item(one))));
+                write!(f, "    {name}:\n{text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn item(text: &str) -> String {
+    format!("  - {}\n", quoted(text))
+}
+
+/// Items below a heading.
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    heading: &str,
+    items: impl Iterator<Item = impl fmt::Display>,
+) -> fmt::Result {
+    let mut text = String::new();
+    for one in items {
+        write!(text, "{one}")?;
+    }
+    match text.is_empty() {
+        true => writeln!(f, "{heading} []"),
+        false => write!(f, "{heading}\n{text}"),
+    }
+}
+
+/// A text of JSON is one of YAML.
+fn quoted(text: &str) -> String {
+    to_string(text).unwrap_or_default()
+}

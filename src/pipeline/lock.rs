@@ -1,0 +1,201 @@
+//! Locks: written of what the stages of the last build fetched, and compared with what a build has made.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::host::outlet::Outlet;
+use crate::lock::{self, Lock, Parent, Record, Stage};
+use crate::pipeline::{Options, Session};
+use crate::proxy::Cache;
+use crate::sbom::Contents;
+use crate::stage::StageId;
+use crate::stage::plan::{Plan, Planned};
+use crate::store::epoch::Mode;
+use crate::store::{Entry, Store};
+
+/// A lock that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it cannot promise, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Writes the lock of `image` beside its recipe, of what the stages of its last build fetched.
+///
+/// # Errors
+/// When the store has no finished build of the recipe as it is now, or one that recorded nothing.
+pub fn write(session: &Session, options: &Options, image: &str) -> Result<Written> {
+    let options = Options {
+        vars: options.vars.clone(),
+        targets: options.targets.clone(),
+        offline: true,
+        ..Options::default()
+    };
+    let plan = super::plan(session, &options, image, Mode::Last)?;
+    let lock = of_plan(&session.store, &plan)?;
+    let path = lock::path(&plan.resolved.file, image);
+    let text = lock.to_string();
+    Outlet::of(&path)?.write(text.as_bytes())?;
+    let cache = Cache::new(session.store.state(), session.config.store.cache_size);
+    let digests = lock::digests(&text);
+    let missing = cache.keep_locked(&path, &digests)?;
+    let mut warnings = vec![];
+    if missing > 0 {
+        warnings.push(format!(
+            "{missing} of {} downloads are not in the cache any more: a locked build needs a mirror that \
+             still has them",
+            digests.len()
+        ));
+    }
+    for Stage {
+        image,
+        stage,
+        record,
+        ..
+    } in &lock.stages
+    {
+        if !record.not_locked.is_empty() {
+            let hosts: Vec<&str> = record.not_locked.iter().map(String::as_str).collect();
+            warnings.push(format!(
+                "not locked, as nobody can read it on its way: what the {stage} stage of {image} fetched \
+                 from {}",
+                hosts.join(", ")
+            ));
+        }
+    }
+    Ok(Written { path, warnings })
+}
+
+/// The lock of what a plan's stages fetched when they ran.
+fn of_plan(store: &Store, plan: &Plan) -> Result<Lock> {
+    let image = plan.image();
+    let mut clock = 0;
+    let mut stages = vec![];
+    for planned in plan.all() {
+        let entry = entry(store, plan, planned)?;
+        clock = clock.max(entry.meta().created);
+        if !planned.fetches() {
+            continue;
+        }
+        let Planned { image, label, .. } = planned;
+        let record = Record::read(entry.path())?.ok_or_else(|| {
+            Error::usage(format!(
+                "nobody wrote down what the {label} stage of {image} fetched"
+            ))
+            .cause("an older imgforge made it, or another machine")
+            .hint(entry.meta().again())
+        })?;
+        let below = planned.stage.row().below;
+        stages.push(Stage {
+            image: image.clone(),
+            stage: label.clone(),
+            recipe: planned.inputs.of_recipe(below)?.as_str().to_owned(),
+            record,
+        });
+    }
+    let clock = Timestamp::from_second(i64::try_from(clock).unwrap_or_default());
+    let clock = clock.map_err(|cause| Error::internal("a stage has no time").cause(cause))?;
+    let mut lock = Lock::new(image, clock);
+    lock.from = plan.pinned().map(|pin| Parent {
+        image: pin.named.to_string(),
+        revision: pin.image.revision,
+        sha512: pin.image.sha512.clone(),
+    });
+    lock.stages = stages;
+    let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal);
+    if let Some(seal) = seal {
+        lock.packages = packages(&entry(store, plan, seal)?);
+    }
+    Ok(lock)
+}
+
+fn entry(store: &Store, plan: &Plan, planned: &Planned) -> Result<Entry> {
+    let image = plan.image();
+    let found = store.entry(&planned.key).filter(|_| planned.cached);
+    found.ok_or_else(|| {
+        let name = super::whole::name(image);
+        Error::usage(format!(
+            "the store has no finished build of `{image}` as its recipe is now"
+        ))
+        .cause(format!("the {} stage is missing here", planned.label))
+        .hint(format!(
+            "`imgforge build {name} --lock` makes it, and writes the lock"
+        ))
+    })
+}
+
+/// The packages of a sealed disk, as a lock has them.
+fn packages(sealed: &Entry) -> Vec<String> {
+    let contents = Contents::read(sealed.path());
+    let packages = contents.into_iter().flat_map(|contents| contents.packages);
+    let packages = packages.map(|one| format!("{} {} {}", one.name, one.version, one.arch));
+    packages.collect()
+}
+
+/// What a build can rely on before it begins.
+///
+/// # Errors
+/// When this host's clock is behind the lock, or the published image below is another one.
+pub(super) fn ready(session: &Session, plan: &Plan) -> Result<()> {
+    let Some(lock) = &plan.lock else {
+        return Ok(());
+    };
+    lock.check_clock(Timestamp::now())?;
+    let pin = plan.pinned();
+    let is_same = match (&lock.from, pin) {
+        (Some(parent), Some(pin)) => parent.sha512 == pin.image.sha512,
+        (None, None) => true,
+        _ => false,
+    };
+    if !is_same {
+        let found = pin.map_or("nothing".to_owned(), |pin| {
+            format!("revision {} of {}", pin.image.revision, pin.named)
+        });
+        let wanted = lock.from.as_ref().map_or("nothing".to_owned(), |parent| {
+            format!("revision {} of {}", parent.revision, parent.image)
+        });
+        return Err(Error::usage(format!(
+            "the lock of {} is for another published image below",
+            plan.image()
+        ))
+        .cause(format!("it names {wanted}, and the build has {found}"))
+        .hint(
+            "name that revision's channel in `from:`, or build without --locked and lock again",
+        ));
+    }
+    for planned in plan.all().into_iter().filter(|one| one.fetches()) {
+        let Planned { image, label, .. } = planned;
+        let below = planned.stage.row().below;
+        let locked = lock.stage(image, label).map(|one| one.recipe.as_str());
+        if locked.is_some_and(|digest| {
+            planned
+                .inputs
+                .of_recipe(below)
+                .is_ok_and(|key| key.as_str() != digest)
+        }) {
+            session.ui.warning(format!(
+                "the recipe's {label} stage of {image} is another one than when it was locked: it gets only \
+                 what the lock names"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Says how the packages of what a locked build made differ from the lock's.
+pub(super) fn compare(session: &Session, plan: &Plan, sealed: &Entry) {
+    let Some(lock) = &plan.lock else { return };
+    let changed = lock.packages_changed(&packages(sealed));
+    if !changed.is_empty() {
+        let (many, shown) = (changed.len(), &changed[..changed.len().min(10)]);
+        session.ui.warning(format!(
+            "{} has {many} packages other than its lock: {}",
+            plan.image(),
+            shown.join(", ")
+        ));
+    }
+}
