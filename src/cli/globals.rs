@@ -164,6 +164,22 @@ impl Globals {
         Ok(words)
     }
 
+    /// What a command line for another checkout gets, too, as it was given here: a path is one of there.
+    pub(crate) fn elsewhere(&self) -> Vec<String> {
+        let path = |name: &str, path: &Option<PathBuf>| {
+            let path = path.as_ref()?.display().to_string();
+            Some([name.to_owned(), path])
+        };
+        let accel = self.accel.to_possible_value();
+        let accel = accel.filter(|_| self.accel != Setting::Auto);
+        let words = [
+            path("-C", &self.directory),
+            path("--state", &self.state),
+            accel.map(|accel| ["--accel".to_owned(), accel.get_name().to_owned()]),
+        ];
+        words.into_iter().flatten().flatten().collect()
+    }
+
     /// The state directory: `--state`, else what imgforge.yaml says, else the user's default. Nobody else
     /// changes what is there.
     ///

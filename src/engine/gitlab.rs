@@ -22,7 +22,7 @@ const MOST_NEEDS: usize = 50;
 /// The logs of an image, which the job before keeps: a runner takes artifacts from its checkout only.
 const LOGS: &str = "imgforge-logs";
 
-fn write(jobs: &[Job], config: &EngineConfig) -> Result<String> {
+fn write(jobs: &[Job], globals: &[String], config: &EngineConfig) -> Result<String> {
     let open: Vec<&Job> = jobs.iter().filter(|job| !job.done).collect();
     let mut pipeline = serde_json::Map::new();
     pipeline.insert("stages".into(), json!(["build"]));
@@ -40,7 +40,7 @@ fn write(jobs: &[Job], config: &EngineConfig) -> Result<String> {
             ))
             .hint("build some of them before, by a pipeline of their own"));
         }
-        pipeline.insert(title(&job.name), one(job, &needs, config));
+        pipeline.insert(title(&job.name), one(job, &needs, globals, config));
     }
     if open.is_empty() {
         // A pipeline without a job is none.
@@ -68,12 +68,14 @@ fn title(image: &str) -> String {
     format!("build {image}")
 }
 
-fn one(job: &Job, needs: &[String], config: &EngineConfig) -> Value {
+fn one(job: &Job, needs: &[String], globals: &[String], config: &EngineConfig) -> Value {
     let line: Vec<String> = job.command.iter().map(|word| quote(word)).collect();
     let needs = needs
         .iter()
         .map(|job| json!({"job": job, "artifacts": false}));
-    let (image, minutes) = (quote(&job.name), job.time.div_ceil(60));
+    let globals = globals.iter().map(|word| format!(" {}", quote(word)));
+    let (globals, image) = (globals.collect::<String>(), quote(&job.name));
+    let minutes = job.time.div_ceil(60);
     let folder = format!("{LOGS}/{}", job.name.replace(':', "-"));
     let job = json!({
         "stage": "build",
@@ -84,7 +86,7 @@ fn one(job: &Job, needs: &[String], config: &EngineConfig) -> Value {
         "script": [line.join(" ")],
         "after_script": [
             format!("mkdir -p {folder}"),
-            format!("imgforge logs {image} | while read -r log; do cp \"$log\" {folder}/; done"),
+            format!("imgforge{globals} logs {image} | while read -r log; do cp \"$log\" {folder}/; done"),
         ],
         "artifacts": {"when": "always", "paths": [folder], "expire_in": "1 week"},
     });
@@ -131,8 +133,8 @@ mod tests {
             job("web:aarch64", &parents, false),
             job("on-old", &["old".into()], false),
         ];
-        insta::assert_snapshot!(write(&jobs, &config).unwrap());
-        let all_done = write(&jobs[..1], &config).unwrap();
+        insta::assert_snapshot!(write(&jobs, &[], &config).unwrap());
+        let all_done = write(&jobs[..1], &[], &config).unwrap();
         assert!(all_done.contains("nothing to build"), "{all_done}");
     }
 
@@ -142,12 +144,12 @@ mod tests {
         let parents: Vec<String> = (0..51).map(|n| format!("base-{n}")).collect();
         let mut jobs: Vec<Job> = parents.iter().map(|name| job(name, &[], false)).collect();
         jobs.push(job("child", &parents, false));
-        let error = write(&jobs, &config).err().unwrap();
+        let error = write(&jobs, &[], &config).err().unwrap();
         assert!(error.message().contains("needs 51 jobs"), "{error}");
         let many: Vec<Job> = (0..12_000)
             .map(|n| job(&format!("image-{n}"), &[], false))
             .collect();
-        let error = write(&many, &config).err().unwrap();
+        let error = write(&many, &[], &config).err().unwrap();
         assert!(error.message().contains("GitLab takes 5.0 MiB"), "{error}");
         assert!(error.hint_text().unwrap().contains("several"));
     }

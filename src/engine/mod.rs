@@ -33,11 +33,12 @@ pub use submit::{Wishes, submit};
 pub struct Pipeline {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Writes the file of these jobs, of which a parent stands before its children.
+    /// Writes the file of these jobs, of which a parent stands before its children. The words are options
+    /// of every command line in it; those of the jobs have them.
     ///
     /// # Errors
     /// When it has limits that the jobs exceed.
-    pub write: fn(&[Job], &EngineConfig) -> Result<String>,
+    pub write: fn(&[Job], &[String], &EngineConfig) -> Result<String>,
 }
 
 /// Every service that takes a file.

@@ -11,7 +11,7 @@ use super::{App, out, recipes, session};
 use crate::address::OciAddress;
 use crate::engine::jobs::List;
 use crate::engine::{self, PIPELINES};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::accel::Accel;
 use crate::pipeline::{self, Options};
 use crate::pull::Pin;
@@ -81,9 +81,21 @@ impl Plan {
         let service = PIPELINES
             .iter()
             .find(|it| Some(it.name) == self.pipeline.as_deref());
-        let jobs = || engine::list(&session, &options, &names, Mode::Look);
+        let globals = app.globals.elsewhere();
+        let jobs = || {
+            let mut jobs = engine::list(&session, &options, &names, Mode::Look)?;
+            for job in &mut jobs {
+                // Behind the program.
+                job.command.splice(1..1, globals.iter().cloned());
+            }
+            Ok::<_, Error>(jobs)
+        };
         if let Some(service) = service {
-            return out::print(&(service.write)(&jobs()?, &session.config.engine)?);
+            return out::print(&(service.write)(
+                &jobs()?,
+                &globals,
+                &session.config.engine,
+            )?);
         }
         if app.globals.jobs == Some(Jobs::Json) {
             return out::json(&List::new(&jobs()?));

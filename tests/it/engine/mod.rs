@@ -23,7 +23,10 @@ fn the_list_of_jobs_has_parents_first_and_says_what_is_done() {
     let order = "name image key parents arch memory processors time until done command";
     assert_eq!(fields, order.split(' ').collect::<Vec<_>>());
     assert_eq!((&listed["version"], jobs.len()), (&json!(1), 2));
-    let command = json!(["imgforge", "build", "small", "--until", "seal"]);
+    // As the list was asked for.
+    let dir = world.dir.path().to_str().unwrap();
+    let begin = ["imgforge", "-C", dir, "--accel", "tcg", "build"];
+    let command = json!([&begin[..], &["small", "--until", "seal"]].concat());
     assert_eq!(
         (&jobs[0]["name"], &jobs[0]["command"]),
         (&json!("small"), &command)
@@ -35,8 +38,30 @@ fn the_list_of_jobs_has_parents_first_and_says_what_is_done() {
         (&above["processors"], &above["time"]),
         (&json!(3), &json!(5400))
     );
-    assert_eq!(above["command"], json!(["imgforge", "build", "above"]));
+    assert_eq!(above["command"], json!([&begin[..], &["above"]].concat()));
     assert!(!world.path("state").exists(), "a plan only looks");
+
+    let elsewhere = list(&["small", "--state", "made/of it"])["jobs"][0]["command"].clone();
+    let state = [
+        &begin[..3],
+        &["--state", "made/of it"],
+        &begin[3..],
+        &["small"],
+    ];
+    assert_eq!(elsewhere, json!(state.concat()));
+    let pipeline = [
+        "plan",
+        "small",
+        "--state",
+        "made/of it",
+        "--pipeline",
+        "gitlab",
+    ];
+    let options = format!("imgforge -C {dir} --state 'made/of it' --accel tcg");
+    world.ok(&pipeline).prints(&[
+        &format!("{options} build small"),
+        &format!("{options} logs small |"),
+    ]);
 
     let installs = ["--all", "--until", "install"];
     let before = list(&installs)["jobs"][1].clone();
