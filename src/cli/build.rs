@@ -144,6 +144,9 @@ impl Build {
         if !self.all {
             asked_for(&session, &options, &names)?;
         }
+        if let Some(to) = &self.push {
+            takes_names(&session, &options, &names, to)?;
+        }
         let queue = engine::QUEUES
             .iter()
             .find(|queue| Some(queue.name) == self.on.as_deref());
@@ -279,6 +282,20 @@ fn asked_for(session: &Session, options: &Options, names: &[String]) -> Result<(
             return Err(Error::usage(format!("{name} has nothing for a registry"))
                 .cause("only containers go there by --push")
                 .hint("write `targets: {docker: {}}` or `targets: {kubevirt: {}}`; `imgforge repo copy oci://HOST/PREFIX` puts published images there"));
+        }
+    }
+    Ok(())
+}
+
+/// A container's name that no registry takes is told before anything runs.
+fn takes_names(session: &Session, options: &Options, names: &[String], to: &str) -> Result<()> {
+    for name in names {
+        let recipe = session.repo.load(name, &options.vars)?.recipe;
+        for refused in targets::refused_names(&recipe.targets, &recipe.name) {
+            if options.targets.is_empty() || options.targets.iter().any(|t| t == refused.target) {
+                targets::place(&refused.name, to)
+                    .map_err(|error| error.within(format!("{name} cannot be pushed")))?;
+            }
         }
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! `imgforge validate`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{App, out, recipes};
 use crate::address;
 use crate::error::Result;
 use crate::recipe::{Repo, Role};
+use crate::targets;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
@@ -49,6 +50,9 @@ impl Validate {
             false => repo.validate_files(&files, &self.var)?,
         };
         problems.check()?;
+        for (recipe, refused) in self.refused_names(&repo, &files)? {
+            app.ui.warning(format!("{recipe}: {refused}"));
+        }
         for place in self.passwords(&repo, files)? {
             app.ui.warning(format!(
                 "{place}: an address with a password, which everybody has who reads the recipe; \
@@ -59,6 +63,30 @@ impl Validate {
             0 => out::print(&format!("{} images: all good\n", repo.names()?.len())),
             n => out::print(&format!("{n} files: all good\n")),
         }
+    }
+
+    /// The names of containers that a registry would refuse, by recipe.
+    fn refused_names(
+        &self,
+        repo: &Repo,
+        files: &[PathBuf],
+    ) -> Result<Vec<(String, targets::RefusedName)>> {
+        let mut all = vec![];
+        let files: Vec<PathBuf> = files.iter().flat_map(|it| it.canonicalize()).collect();
+        // Of named files, others' mistakes are nobody's business.
+        let names = match repo.names() {
+            Err(_) if !files.is_empty() => vec![],
+            names => names?,
+        };
+        for name in names {
+            let own = || repo.file_of(Path::new(&name)).ok()?.canonicalize().ok();
+            if files.is_empty() || own().is_some_and(|own| files.contains(&own)) {
+                let recipe = repo.load(&name, &self.var)?.recipe;
+                let refused = targets::refused_names(&recipe.targets, &recipe.name).into_iter();
+                all.extend(refused.map(|one| (name.clone(), one)));
+            }
+        }
+        Ok(all)
     }
 
     /// Where recipes and fragments have passwords in addresses, as `FILE:LINE`.

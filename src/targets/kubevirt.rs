@@ -49,6 +49,12 @@ pub struct Kubevirt {
 }
 
 impl Options for Kubevirt {
+    fn container(&self, image: &str) -> Option<String> {
+        // A container of the same image has the image's own name.
+        let named = self.reference.clone();
+        Some(named.unwrap_or_else(|| format!("{image}-containerdisk")))
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let file = site.file("containerdisk.tar");
         let mut proof = convert(site, None, form(self.compression), &file)?;
@@ -64,10 +70,8 @@ impl Options for Kubevirt {
         let inner = json!({"Labels": layout::labels(site.about)});
         let arch = site.machine.arch;
         let config = layout::described(site.about, arch, inner, &blob);
-        // A container of the same image has the image's own name.
-        let own = format!("{}-containerdisk", site.about.name);
-        let named = self.reference.as_deref().unwrap_or(&own);
-        let reference = layout::reference(Some(named), site.about);
+        let named = self.container(&site.about.name);
+        let reference = layout::reference(named.as_deref(), site.about);
         let digest = layout::write(
             &archive,
             (&blob, &path),

@@ -53,7 +53,7 @@ pub use docker::{Docker, is_joined, join as join_containers, joined_name};
 use gate::described;
 pub use gate::{CheckKind, LeftoverPolicy, PassedCheck, Proof, proven};
 pub use openstack::OpenStack;
-pub use push::{CONTAINERS, is_container, push};
+pub use push::{CONTAINERS, RefusedName, is_container, place, push, refused_names};
 pub use ramdisk::{Ramdisk, RootForm, StateDisk};
 pub use source::SystemDisk;
 pub use target::{BootTest, Options, Target, Wanted};

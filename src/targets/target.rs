@@ -96,6 +96,11 @@ pub trait Options: Debug + Send + Sync {
     /// Checks the options, which are written at `node`.
     fn check(&self, _cx: &mut Checker<'_>, _node: &Node) {}
 
+    /// What the container of an image is called, with its registry, where this makes one.
+    fn container(&self, _image: &str) -> Option<String> {
+        None
+    }
+
     /// Why these options give no such thing for an architecture, as the end of a sentence.
     fn refuses(&self, _arch: Arch) -> Option<&'static str> {
         None

@@ -93,6 +93,10 @@ impl Options for Docker {
         &self.configure
     }
 
+    fn container(&self, image: &str) -> Option<String> {
+        Some(self.reference.clone().unwrap_or_else(|| image.to_owned()))
+    }
+
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let tree = site.source.tree(site.ui)?;
         let nodes = strip::strip(&tree.nodes, &[]);

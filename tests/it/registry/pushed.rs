@@ -133,3 +133,31 @@ fn what_no_registry_takes_is_told_before_anything_is_built() {
     ];
     world.run(&args).exits(2).says(&["only containers go"]);
 }
+
+/// Before anything is built.
+#[test]
+fn a_name_that_no_registry_takes_is_told_before() {
+    let world = World::importing();
+    let import = "install: {import: {image: files/disk.raw}}\nmachine: {disk: 1GiB}\n";
+    world.image(
+        "web-",
+        &format!("{import}targets: {{docker: {{}}, kubevirt: {{reference: acme/web}}}}\n"),
+    );
+    let words = "no registry takes the container of the target `docker` as `web-`: `reference:`";
+    for named in [&["validate"][..], &["validate", "web-"]] {
+        world.ok(named).says(&["web-: ", words]);
+    }
+    let said = world.ok(&["validate", "small"]).all();
+    assert!(!said.contains("no registry"), "{said}");
+    let push = ["build", "web-", "--push", "oci://127.0.0.1:9/images"];
+    for more in [&[][..], &["--target", "docker"]] {
+        let said = world.run(&[&push[..], more].concat()).exits(2);
+        said.says(&[
+            "web- cannot be pushed",
+            "`web-` cannot be the name of a container",
+        ]);
+    }
+    let all = ["build", "--all", "--push", "oci://127.0.0.1:9/images"];
+    world.run(&all).exits(2).says(&["web- cannot be pushed"]);
+    assert!(!world.path("state/store").exists(), "something was built");
+}
