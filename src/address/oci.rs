@@ -54,6 +54,11 @@ impl OciAddress {
         let ip = bare.parse::<std::net::IpAddr>();
         let loopback = bare == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
         let scheme = if loopback { "http" } else { "https" };
+        // Docker's own registry answers under another name than everybody writes.
+        let host = match host {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        };
         format!("{scheme}://{host}/v2/{name}/")
     }
 }

@@ -132,20 +132,30 @@ fn in_file(path: &Path, address: &OciAddress) -> Result<Option<Credentials>> {
         ))
     })?;
     let host = address.host();
-    if let Some(helper) = file.cred_helpers.get(host) {
-        return helped(helper, host);
+    let names = names(&host);
+    for name in names {
+        if let Some(helper) = file.cred_helpers.get(*name) {
+            return helped(helper, name);
+        }
     }
     // The longest name counts: HOST/PATH before HOST.
-    let whole = format!("{host}/{}", address.name());
-    let fits = |name: &str| {
+    let plain = |name: &str| {
         let name = name.split_once("://").map_or(name, |(_, rest)| rest);
-        let name = name
-            .trim_end_matches('/')
-            .trim_end_matches("/v1")
-            .trim_end_matches("/v2");
-        let below = whole
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('/') || rest.is_empty());
+        let name = name.trim_end_matches('/');
+        name.trim_end_matches("/v1")
+            .trim_end_matches("/v2")
+            .to_owned()
+    };
+    let whole = names
+        .iter()
+        .map(|host| format!("{}/{}", plain(host), address.name()));
+    let whole: Vec<String> = whole.collect();
+    let fits = |name: &str| {
+        let name = plain(name);
+        let below = whole.iter().any(|whole| {
+            let rest = whole.strip_prefix(&name);
+            rest.is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
+        });
         below.then_some(name.len())
     };
     let best = file
@@ -158,8 +168,23 @@ fn in_file(path: &Path, address: &OciAddress) -> Result<Option<Credentials>> {
         return Ok(Some(found));
     }
     match &file.creds_store {
-        Some(helper) => helped(helper, host),
+        Some(helper) => helped(helper, names[0]),
         None => Ok(None),
+    }
+}
+
+/// What logins at a registry are called. That of Docker has several names; `docker login` and its helpers
+/// know the first.
+fn names<'h>(host: &'h &'h str) -> &'h [&'h str] {
+    const DOCKER: &[&str] = &[
+        "https://index.docker.io/v1/",
+        "index.docker.io",
+        "docker.io",
+        "registry-1.docker.io",
+    ];
+    match DOCKER.contains(host) {
+        true => DOCKER,
+        false => std::slice::from_ref(host),
     }
 }
 
@@ -230,9 +255,13 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Result<Option<Credentials>> {
+        found_for("registry.example.org:5000/team/imgforge", text)
+    }
+
+    fn found_for(address: &str, text: &str) -> Result<Option<Credentials>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let address = "oci://registry.example.org:5000/team/imgforge";
+        let address = format!("oci://{address}");
         in_file(file.path(), &address.parse().unwrap())
     }
 
@@ -272,6 +301,24 @@ mod tests {
         ] {
             let text = format!(r#"{{"auths":{{{auths}}},"HttpHeaders":{{}}}}"#);
             assert_eq!(found(&text).unwrap(), expected, "{text}");
+        }
+    }
+
+    /// `docker login` without a host writes the first, `podman login docker.io` the second.
+    #[test]
+    fn the_login_of_dockers_own_registry_has_an_old_name() {
+        let auth = BASE64_STANDARD.encode("far:a:b");
+        for name in ["https://index.docker.io/v1/", "docker.io", "docker.io/team"] {
+            let text = format!(r#"{{"auths":{{"{name}":{{"auth":"{auth}"}}}}}}"#);
+            for host in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+                let address = format!("{host}/team/imgforge");
+                assert_eq!(
+                    found_for(&address, &text).unwrap(),
+                    user("far"),
+                    "{name} {host}"
+                );
+            }
+            assert_eq!(found(&text).unwrap(), None, "{name}");
         }
     }
 
