@@ -17,7 +17,7 @@ use crate::gpg::Signers;
 use crate::http::{Client, Piece, Stream, Url};
 use crate::index;
 use crate::mutex::Unpoisoned as _;
-use crate::registry::{Descriptor, Manifest, Registry};
+use crate::registry::{CHANNEL_INDEX, Descriptor, Manifest, Registry};
 use crate::repository::LATEST;
 
 /// Between the name of a repository in a registry and a tag.
@@ -68,14 +68,22 @@ pub(super) fn place(
     let repository = reference.repository.as_deref().unwrap_or_default();
     let base = at_tag(repository, &reference.name, channel.unwrap_or(LATEST))?;
     // That of the default channel lies at the top, whichever that is.
-    let own = format!("channels/{}/index.asc", channel.unwrap_or(LATEST));
-    let own = base.join(&own)?;
     let top = base.join("index.asc")?;
     let is_missing = |url: &Url| {
         let found = session.source(url)?;
         Ok::<_, Error>(matches!(found, Source::Missing(_)))
     };
-    let index = if is_missing(&own)? { top } else { own };
+    let own = format!("channels/{}/index.asc", channel.unwrap_or(LATEST));
+    let index = match session.index_of(&top)? {
+        // A tag that was moved to another channel has an index elsewhere, which is not looked for.
+        Some(path) if path == "index.asc" => top,
+        Some(path) if path == own => base.join(&own)?,
+        // Earlier versions of imgforge gave it no role.
+        _ => {
+            let own = base.join(&own)?;
+            if is_missing(&own)? { top } else { own }
+        }
+    };
     let place = RemoteRepository {
         index,
         base,
@@ -124,6 +132,16 @@ impl Session<'_> {
             Some(descriptor) => Source::Blob(files, descriptor),
             None => Source::Missing(url),
         })
+    }
+
+    /// Where the index of the channel is that a tag has, by its role.
+    fn index_of(&self, any: &Url) -> Result<Option<String>> {
+        let Some((files, tag, _)) = self.tagged(any)? else {
+            return Ok(None);
+        };
+        let manifest = files.manifest(&tag)?;
+        let index = manifest.as_deref().and_then(|it| it.by_role(CHANNEL_INDEX));
+        Ok(index.and_then(Descriptor::title).map(str::to_owned))
     }
 
     /// Reads a small file, as [`Client::read_known`] does.

@@ -20,6 +20,12 @@ pub const EMPTY_BYTES: &[u8] = b"{}";
 /// The name of a file, in a descriptor's annotations.
 const TITLE: &str = "org.opencontainers.image.title";
 
+/// What a file is for, in a descriptor's annotations.
+const ROLE: &str = "org.imgforge.role";
+
+/// The role of a channel's signed index, wherever that lies in the repository.
+pub const CHANNEL_INDEX: &str = "index";
+
 /// What a manifest says of a blob, or of another manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,6 +68,13 @@ impl Descriptor {
     #[must_use]
     pub fn titled(mut self, title: &str) -> Self {
         self.annotations.insert(TITLE.into(), title.to_owned());
+        self
+    }
+
+    /// As what a program looks for, whatever the file is called.
+    #[must_use]
+    pub fn in_role(mut self, role: &str) -> Self {
+        self.annotations.insert(ROLE.into(), role.to_owned());
         self
     }
 
@@ -159,6 +172,12 @@ impl Manifest {
     pub fn titled(&self, title: &str) -> Option<&Descriptor> {
         let mut layers = self.layers.iter();
         layers.find(|layer| layer.title() == Some(title))
+    }
+
+    /// The file that is for this.
+    pub fn by_role(&self, role: &str) -> Option<&Descriptor> {
+        let mut layers = self.layers.iter();
+        layers.find(|layer| layer.annotations.get(ROLE).is_some_and(|own| own == role))
     }
 }
 

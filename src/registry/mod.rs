@@ -9,12 +9,13 @@ mod credentials;
 mod fetch;
 mod manifest;
 mod referrers;
+mod refusal;
 mod token;
 mod upload;
 
 pub use archive::Pushed;
 pub use fetch::Fetched;
-pub use manifest::{Descriptor, EMPTY_BYTES, Manifest};
+pub use manifest::{CHANNEL_INDEX, Descriptor, EMPTY_BYTES, Manifest};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -278,7 +279,8 @@ impl Registry {
         let mut request = request.clone();
         let mut asked = false;
         for _ in 0..=self.limits.redirects {
-            let reply = self.client.send(&self.with_access(&request), limit)?;
+            let reply = self.client.send(&self.with_access(&request), limit);
+            let reply = reply.map_err(|error| error.hint(self.reach()))?;
             if reply.status == 401 && !asked && self.is_own(&request.url) {
                 asked = true;
                 if self.access.gain(&self.client, &self.base, &reply)? {
@@ -294,6 +296,15 @@ impl Registry {
             }
         }
         Err(Error::stage(format!("{} redirects too often", request.url)))
+    }
+
+    /// What to do where nobody answers.
+    fn reach(&self) -> String {
+        let mut v2 = self.base.to_string();
+        v2.truncate(v2.find("/v2/").map_or(v2.len(), |at| at + "/v2/".len()));
+        format!(
+            "`curl -i {v2}` shows whether it can be reached; the same command goes on where this one stopped"
+        )
     }
 
     /// As [`Registry::ask`], once: none where the way to the server broke, with why.
@@ -312,27 +323,6 @@ impl Registry {
 
     fn is_own(&self, url: &Url) -> bool {
         url.is_https() == self.base.is_https() && url.site() == self.base.site()
-    }
-
-    /// What it refused, and its answer.
-    fn answered(&self, doing: &str, reply: &Reply) -> Error {
-        let error = Error::stage(format!("{} refused {doing}", self.address))
-            .cause(format!("the registry answered {}", reply.status_text()));
-        match words(&reply.body) {
-            Some(words) => error.cause(words),
-            None => error,
-        }
-    }
-
-    fn refused(&self, doing: &str, reply: &Reply) -> Error {
-        self.answered(doing, reply).hint(match reply.status {
-            401 | 403 => format!(
-                "`docker login {host}` or `podman login {host}` as a user who may do it",
-                host = self.address.host()
-            ),
-            413 | 507 => "it has no room for this: ask whoever runs the registry".to_owned(),
-            _ => "ask whoever runs the registry; its log says more".to_owned(),
-        })
     }
 }
 
@@ -360,37 +350,8 @@ pub fn is_tag(text: &str) -> bool {
 
 /// Reads what is no challenge, for the fuzzer.
 pub(crate) fn challenge(text: &str) {
-    drop((token::Challenge::parse(text), words(text.as_bytes())));
-}
-
-/// What a registry says of why it refuses: `{"errors": [{"code": …, "message": …}]}`.
-fn words(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let first = value.get("errors")?.get(0)?;
-    let part = |name: &str| first.get(name).and_then(serde_json::Value::as_str);
-    let text = match (part("code"), part("message")) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (one, other) => one.or(other)?.to_owned(),
-    };
-    let text = crate::ui::printable(&text);
-    Some(text.chars().take(200).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn why_a_registry_refuses_is_told_without_what_would_spoil_a_terminal() {
-        let body = br#"{"errors":[{"code":"DENIED","message":"quota \u001b[2Jexceeded"}]}"#;
-        assert_eq!(words(body).as_deref(), Some("DENIED: quota exceeded"));
-        for other in [
-            &b"<html>"[..],
-            b"{}",
-            br#"{"errors":[]}"#,
-            br#"{"errors":[{}]}"#,
-        ] {
-            assert_eq!(words(other), None);
-        }
-    }
+    drop((
+        token::Challenge::parse(text),
+        refusal::words(text.as_bytes()),
+    ));
 }

@@ -8,6 +8,9 @@ use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::http::Method;
 
+/// So often a list that others write, too, is written.
+const WRITES: usize = 5;
+
 impl Registry {
     /// Puts manifests about `subject` there, whose blobs are there already. The subject itself may come later.
     ///
@@ -28,7 +31,7 @@ impl Registry {
         }
         match unlisted.is_empty() {
             true => Ok(()),
-            false => self.list(&digest, unlisted),
+            false => self.list(&digest, &unlisted),
         }
     }
 
@@ -51,21 +54,31 @@ impl Registry {
         }
     }
 
-    /// Adds to the list under the tag.
-    fn list(&self, subject: &Sha256, more: Vec<Descriptor>) -> Result<()> {
+    /// Adds to the list under the tag, until it is there: who writes at the same time takes the place of
+    /// what he has not read, and a registry has no better way.
+    fn list(&self, subject: &Sha256, more: &[Descriptor]) -> Result<()> {
         let tag = format!("sha256-{}", subject.as_str());
-        let there = self.ask_manifest(Method::Get, &tag, LARGEST_MANIFEST)?;
-        let there = there.and_then(|reply| Index::read(&reply.body));
-        let mut list = there.clone().unwrap_or_else(Index::new);
-        for one in more {
-            if !list.manifests.contains(&one) {
-                list.manifests.push(one);
+        for write in 0..=WRITES {
+            let there = self.ask_manifest(Method::Get, &tag, LARGEST_MANIFEST)?;
+            let there = there.and_then(|reply| Index::read(&reply.body));
+            let mut list = there.clone().unwrap_or_else(Index::new);
+            for one in more {
+                if !list.manifests.contains(one) {
+                    list.manifests.push(one.clone());
+                }
+            }
+            if there.as_ref() == Some(&list) {
+                return Ok(());
+            }
+            if write < WRITES {
+                self.put(&tag, INDEX, list.bytes())?;
             }
         }
-        if there.as_ref() != Some(&list) {
-            self.put(&tag, INDEX, list.bytes())?;
-        }
-        Ok(())
+        Err(Error::stage(format!(
+            "others write {}:{tag}, too, again and again",
+            self.address()
+        ))
+        .hint("the same command goes on where this one stopped; run one at a time"))
     }
 
     /// What is about the manifest with a digest, by the API or the tag.

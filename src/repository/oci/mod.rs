@@ -7,7 +7,7 @@
 //! NAME:latest     the same of the default channel
 //! ```
 //!
-//! SBOM, provenance with its signature, and the targets' artifacts refer to their revision, too, as other programs
+//! The index of a channel has the role `index`, wherever it lies. SBOM, provenance with its signature, and the targets' artifacts refer to their revision, too, as other programs
 //! look for them. Every file has its path below the repository as its title. Nothing is signed anew: readers
 //! verify what the repository's key has signed. Blobs go first, then revisions, then the tags of channels, each at
 //! once, so whoever reads finds what was there before, or all of what is new.
@@ -28,7 +28,7 @@ use super::{below, files, manifest, records, trust};
 use crate::digest::Sha256;
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Signers;
-use crate::registry::{Descriptor, EMPTY_BYTES, Manifest, Registry};
+use crate::registry::{CHANNEL_INDEX, Descriptor, EMPTY_BYTES, Manifest, Registry};
 use crate::ui::{StageUi, Unit};
 use shelf::{Shelf, shelves};
 
@@ -235,7 +235,7 @@ impl Copy<'_> {
             if placed.is_empty() && !shelf.there.contains_key(&tag) {
                 continue;
             }
-            let mut layers = vec![text(&shelf.registry, &path, index)?];
+            let mut layers = vec![text(&shelf.registry, &path, index)?.in_role(CHANNEL_INDEX)];
             let list = format!("images/{}/revisions.sjson", image.name);
             for path in [KEY_FILE, &list] {
                 let bytes = replica

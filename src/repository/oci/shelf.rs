@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpg::verify;
 use crate::http::Limits;
 use crate::index::Claims;
-use crate::registry::{Manifest, Registry, check_prefix, is_tag};
+use crate::registry::{CHANNEL_INDEX, Manifest, Registry, check_prefix, is_tag};
 
 /// More than any index has, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
@@ -118,8 +118,9 @@ impl Replica {
             return Ok(());
         }
         let path = self.state.index_path(self.channel(tag));
-        // Of another default channel, the index lies elsewhere.
-        let index = match ours.titled(&path).or_else(|| ours.titled("index.asc")) {
+        // Earlier versions of imgforge gave it no role. Of another default channel, it lies elsewhere.
+        let index = ours.by_role(CHANNEL_INDEX).or_else(|| ours.titled(&path));
+        let index = match index.or_else(|| ours.titled("index.asc")) {
             None => None,
             Some(index) => match (index.data(), index.digest()) {
                 (Some(bytes), _) => Some(bytes),

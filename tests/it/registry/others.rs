@@ -6,10 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use imgforge::digest::Sha256;
-use imgforge::registry::{Descriptor, MANIFEST, Manifest, Registry};
+use imgforge::registry::{Descriptor, INDEX, MANIFEST, Manifest, Registry};
 
 use super::consume::Shared;
 use crate::pull::world::*;
+use crate::support::registry::client_at;
 
 /// A container under a tag.
 pub(super) fn put_container(client: &Registry, tag: &str) -> Vec<u8> {
@@ -291,4 +292,40 @@ fn a_disk_comes_with_as_many_tokens_as_it_takes() {
     let web = format!("oci://{}/images/web", server.address());
     machine.pull(&web).unwrap();
     machine.has(&shared.disks[0]);
+}
+
+/// Two write the list of what is about a manifest: who comes second has not read what the first has added.
+#[test]
+fn a_list_that_somebody_else_has_written_over_is_written_again() {
+    let subject = Descriptor::new(MANIFEST, &Sha256::of(b"subject"), 7);
+    let mut own = Manifest::artifact("application/vnd.example.own", vec![]);
+    own.subject = Some(subject.clone());
+    let other = Manifest::artifact("application/vnd.example.other", vec![]);
+    let list = |about: &[&Manifest]| {
+        let about: Vec<Descriptor> = about.iter().map(|one| one.descriptor()).collect();
+        serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": about}).to_string()
+    };
+    let (theirs, both) = (list(&[&other]), list(&[&other, &own]));
+    // How often somebody else comes in between.
+    for (rounds, written) in [(1, 2), (2, 3), (100, 5)] {
+        let (theirs, both) = (theirs.clone(), both.clone());
+        let reads = AtomicUsize::new(0);
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "PUT" => Answer::status(201),
+            _ => match reads.fetch_add(1, Ordering::SeqCst) {
+                0 => Answer::status(404),
+                read if read <= rounds => Answer::of(theirs.as_bytes()),
+                _ => Answer::of(both.as_bytes()),
+            },
+        });
+        let put = client_at(server.address()).put_referrers(&subject, vec![own.clone()]);
+        let is_list = |path: &str| path.contains("/manifests/sha256-");
+        let asked = server.requests().into_iter();
+        let puts = asked.filter(|asked| asked.method == "PUT" && is_list(&asked.path));
+        assert_eq!(puts.count(), written);
+        match rounds {
+            100 => assert!(put.unwrap_err().message().contains("again and again")),
+            _ => put.unwrap(),
+        }
+    }
 }

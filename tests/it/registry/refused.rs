@@ -198,3 +198,45 @@ fn a_copy_writes_over_nothing_of_others_and_says_what_cannot_be() {
             .is_empty()
     );
 }
+
+/// Who pulls, and who copies, is told how to look.
+#[test]
+fn a_registry_that_is_down_is_told_with_how_to_look() {
+    let mut shared = Shared::new();
+    shared.copy();
+    let look = format!("`curl -i http://{}/v2/`", shared.service.address());
+    shared.service.kill();
+    refused(&shared, "", Kind::Stage, &look);
+    let error = shared.try_copy().unwrap_err().render();
+    assert!(error.contains(&look), "{error}");
+}
+
+/// The index is found by its role; a copy by an earlier imgforge has none.
+#[test]
+fn the_index_of_a_channel_has_a_role() {
+    const ROLE: &str = "org.imgforge.role";
+    let shared = Shared::new();
+    shared.copy();
+    for (tag, path) in [
+        ("latest", "index.asc"),
+        ("nightly", "channels/nightly/index.asc"),
+    ] {
+        let mut manifest = shared.manifest(tag);
+        let index = manifest.layers.iter_mut();
+        let index: Vec<_> = index
+            .filter(|it| it.annotations.contains_key(ROLE))
+            .collect();
+        let [index] = index.try_into().unwrap();
+        assert_eq!(
+            (index.title(), index.annotations[ROLE].as_str()),
+            (Some(path), "index")
+        );
+        index.annotations.remove(ROLE);
+        shared.put(tag, &manifest);
+        let machine = Machine::new(&shared.world);
+        machine.pull(&shared.web(&format!(":{tag}"))).unwrap();
+    }
+    // The next copy gives it one.
+    shared.copy();
+    assert!(shared.manifest("nightly").by_role("index").is_some());
+}
