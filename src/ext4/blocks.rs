@@ -1,11 +1,9 @@
 //! Where the content of a file lies: by extents, or by a map of every block (ext2 and ext3).
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
-use super::{Fs, Inode, damaged, u16_at, u32_at, unknown};
+use super::{At, Fs, Inode, damaged, u16_at, u32_at, unknown};
 
 /// How deep a tree of extents can be.
 const DEEPEST: u16 = 5;
@@ -33,13 +31,13 @@ pub struct Run {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn read_at(file: &File, runs: &[Run], at: u64, into: &mut [u8]) -> io::Result<usize> {
+pub fn read_at(file: &dyn At, runs: &[Run], at: u64, into: &mut [u8]) -> io::Result<usize> {
     let after = runs.partition_point(|run| run.at <= at);
     let before = after.checked_sub(1).map(|index| runs[index]);
     if let Some(run) = before.filter(|run| at < run.at + run.len) {
         let offset = at - run.at;
         let count = (run.len - offset).min(into.len() as u64) as usize;
-        file.read_exact_at(&mut into[..count], run.place + offset)?;
+        file.fill(&mut into[..count], run.place + offset)?;
         return Ok(count);
     }
     let next = runs.get(after).map_or(u64::MAX, |run| run.at);

@@ -10,9 +10,11 @@
 //! directories or maps of files share a block, and what is read of those is never more than the
 //! file has bytes that are no holes. Names count before they are remembered.
 
+mod at;
 mod blocks;
 mod bound;
 mod names;
+mod times;
 mod walk;
 mod xattrs;
 
@@ -20,8 +22,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
+pub use at::At;
 pub use blocks::{Run, read_at};
 pub(crate) use bound::{Bound, LONGEST_PATH};
 pub use walk::Walk;
@@ -69,7 +72,7 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 /// A file system.
 #[derive(Debug)]
 pub struct Fs<'f> {
-    file: &'f File,
+    file: &'f dyn At,
     start: u64,
     features: u32,
     block: u64,
@@ -162,8 +165,25 @@ impl<'f> Fs<'f> {
     /// # Errors
     /// When it cannot be read, is damaged, or has what is not known here.
     pub fn open(file: &'f File, start: u64) -> io::Result<Fs<'f>> {
+        let meta = file.metadata()?;
+        let there = meta.size().saturating_sub(start);
+        // A file system that compresses may have stored less than there is.
+        let stored = there.min((meta.blocks() * 512).saturating_add(LEAST));
+        Self::open_within(file, start, there, stored)
+    }
+
+    /// Opens the file system at `start`, behind which are so many bytes, so many of them with data.
+    ///
+    /// # Errors
+    /// As [`Fs::open`].
+    pub(crate) fn open_within(
+        file: &'f dyn At,
+        start: u64,
+        there: u64,
+        stored: u64,
+    ) -> io::Result<Fs<'f>> {
         let mut block = [0; 1024];
-        file.read_exact_at(&mut block, start + 1024)?;
+        file.fill(&mut block, start + 1024)?;
         let features = u32_at(&block, 0x60);
         let scale = u32_at(&block, 0x18);
         if features & UNFINISHED != 0 {
@@ -178,10 +198,6 @@ impl<'f> Fs<'f> {
         let size = 1024 << scale;
         let high = if wide { u32_at(&block, 0x150) } else { 0 };
         let promised = u64::from(u32_at(&block, 4)) | u64::from(high) << 32;
-        let meta = file.metadata()?;
-        let there = meta.size().saturating_sub(start);
-        // A file system that compresses may have stored less than there is.
-        let stored = there.min((meta.blocks() * 512).saturating_add(LEAST));
         let fs = Fs {
             file,
             start,
@@ -222,7 +238,7 @@ impl<'f> Fs<'f> {
         }
         let mut bytes = vec![0; len as usize];
         let place = self.start + number * self.block + at;
-        self.file.read_exact_at(&mut bytes, place)?;
+        self.file.fill(&mut bytes, place)?;
         Ok(bytes)
     }
 

@@ -1,5 +1,6 @@
 //! File systems that no kernel wrote, by e2fsprogs.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::*;

@@ -210,23 +210,41 @@ pub fn check(image: &Path, format: &str) -> Result<()> {
     program.on_image(image, format)?.run()
 }
 
+/// A part of a disk, as `qemu-img map --output=json` has it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stretch {
+    /// Its first byte on the disk.
+    pub start: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Which file it is in: 0 is the disk's own, 1 the one below it.
+    pub depth: usize,
+    /// Whether it reads as zeroes.
+    pub zero: bool,
+    /// Whether there is something to read.
+    pub data: bool,
+    /// Its first byte in that file, where its bytes lie there as they are.
+    pub offset: Option<u64>,
+}
+
+/// Where the bytes of a disk are, over its whole chain of backing files, in order.
+///
+/// # Errors
+/// When `qemu-img` cannot read the disk.
+pub fn map(disk: &Path, format: &str) -> Result<Vec<Stretch>> {
+    qemu_img(["map", "--output=json", "-f", format])
+        .on_disk(disk, format)?
+        .json()
+        .doing(|| format!("measuring {}", disk.display()))
+}
+
 /// The bytes of a disk that hold data, over its whole chain of backing files: what neither is a
 /// hole nor reads as zero without being looked at.
 ///
 /// # Errors
 /// When `qemu-img` cannot read the disk.
 pub fn allocated(disk: &Path, format: &str) -> Result<u64> {
-    /// One stretch in `qemu-img map --output=json`.
-    #[derive(Deserialize)]
-    struct Stretch {
-        length: u64,
-        zero: bool,
-        data: bool,
-    }
-    let stretches: Vec<Stretch> = qemu_img(["map", "--output=json", "-f", format])
-        .on_disk(disk, format)?
-        .json()
-        .doing(|| format!("measuring {}", disk.display()))?;
+    let stretches = map(disk, format)?;
     let data = stretches.iter().filter(|one| one.data && !one.zero);
     Ok(data.map(|one| one.length).sum())
 }

@@ -1,32 +1,16 @@
-//! What can be read at any place: the file of a disk, or a device that only an appliance has.
+//! A device that only an appliance has, read at any place.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
+pub(super) use crate::ext4::At;
 use crate::guest::Guestfs;
 use crate::host::interrupt;
 
 /// How much an appliance gives at once, in bytes; its messages have less than 4 MiB.
 pub(super) const CHUNK: usize = 1 << 20;
 
-/// Bytes with places.
-pub(super) trait At {
-    /// Fills all of `into` with what begins at byte `at`.
-    ///
-    /// # Errors
-    /// When there is less, or it cannot be read.
-    fn fill(&self, into: &mut [u8], at: u64) -> io::Result<()>;
-}
-
-impl At for File {
-    fn fill(&self, into: &mut [u8], at: u64) -> io::Result<()> {
-        self.read_exact_at(into, at)
-    }
-}
-
 /// A device of an appliance: a partition, or what lies upon one.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct OfAppliance<'g> {
     pub(super) guest: &'g Guestfs,
     /// As libguestfs calls it.

@@ -16,7 +16,7 @@ const LARGEST_FSTAB: u64 = 16 << 20;
 
 /// Where each volume is mounted, by the fstab of the one that has one: `""` is the root, nothing
 /// means nowhere.
-pub(super) fn mounts(
+pub(crate) fn mounts(
     systems: &[(&Volume, Fs<'_>)],
     volumes: &[Volume],
 ) -> HashMap<u32, Option<String>> {

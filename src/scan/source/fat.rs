@@ -45,6 +45,43 @@ pub(super) fn walk(raw: &Path, volume: &Volume, at: &str, scanner: &mut Scanner<
     Ok(())
 }
 
+/// A file or directory of a FAT.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// From its root on, which is `/`.
+    pub(crate) path: String,
+    pub(crate) is_dir: bool,
+    /// In bytes; nothing is said of directories.
+    pub(crate) size: u64,
+    /// Where its content is.
+    pub(crate) runs: Vec<Range<u64>>,
+}
+
+/// Gives every file and directory of the file system that begins at `start`.
+///
+/// # Errors
+/// When it cannot be read, is no FAT that imgforge knows, or is damaged.
+pub(crate) fn list(
+    file: &dyn At,
+    start: u64,
+    mut take: impl FnMut(Listed) -> Result<()>,
+) -> Result<()> {
+    let mut system = known(file, start)?;
+    let faults = visit(file, &mut system, |path, item, runs| {
+        let (path, is_dir, size) = (path.to_owned(), item.is_dir, item.size);
+        take(Listed {
+            path,
+            is_dir,
+            size,
+            runs,
+        })
+    })?;
+    match faults.damage_report() {
+        Some(why) => Err(Error::stage(why)),
+        None => Ok(()),
+    }
+}
+
 /// Reports what an appliance, which has read all files, cannot have seen: clusters in use that are no
 /// file's, and names that Linux takes for another's. `file` is all of the file system.
 ///

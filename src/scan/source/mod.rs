@@ -4,7 +4,7 @@ mod archive;
 mod at;
 mod devices;
 pub(crate) mod ext;
-mod fat;
+pub(crate) mod fat;
 mod guest;
 pub(crate) mod parts;
 pub(crate) mod table;

@@ -76,7 +76,7 @@ pub(super) fn sfdisk(raw: &Path) -> Program {
 
 /// The partitions of a raw disk of `whole` bytes; `None` where there is no table of them, but
 /// something that looks like one: the boot sector of a FAT ends as an MBR does.
-pub(super) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>> {
+pub(crate) fn read(raw: &Path, file: &File, whole: u64) -> Option<Vec<Partition>> {
     if bytes::<8>(file, 512) != *GPT && is_protected(file) && is_whole(file, LARGE) {
         return gpt(file, LARGE);
     }
