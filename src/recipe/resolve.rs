@@ -59,6 +59,18 @@ impl Resolved {
         self.below
             .is_some_and(|below| below < self.recipe.machine.disk)
     }
+
+    /// Where a part of the recipe is written, such as `recipes/web.yaml:12`.
+    pub fn place_of(&self, key: &str) -> Option<String> {
+        let entry = self.tree.entry(key)?;
+        Some(self.sources.origin(entry.key_loc))
+    }
+
+    /// Where the step `index` of `configure` is written; nothing of a step that no file has.
+    pub fn place_of_step(&self, index: usize) -> Option<String> {
+        let step = self.tree.get("configure")?.items().get(index)?;
+        Some(self.sources.origin(step.loc))
+    }
 }
 
 /// Resolves images of one repository.

@@ -38,6 +38,8 @@ pub enum Event {
     Fail(String),
     /// Something that the gate asked for.
     Fact(String, String),
+    /// The guest's clock, in nanoseconds since 1970; whether it tells less than a second.
+    Time(i64, bool),
     /// The job ended with this exit code.
     Done(i32),
 }
@@ -62,9 +64,23 @@ pub fn parse(line: &str) -> Option<Event> {
         ["step", n, "reboot"] => Event::Reboot(number(n)?),
         ["fail", reason] => Event::Fail((*reason).to_owned()),
         ["fact", name, value] => Event::Fact((*name).to_owned(), (*value).to_owned()),
+        ["time", t] => time(t)?,
         ["done", c] => Event::Done(code(c)?),
         _ => return None,
     })
+}
+
+/// `SECONDS.NANOSECONDS`, or `SECONDS` of a clock that tells no more.
+fn time(text: &str) -> Option<Event> {
+    let (seconds, rest) = text.split_once('.').unwrap_or((text, ""));
+    let seconds = seconds.parse::<u32>().ok()?;
+    let nanoseconds = match rest.len() {
+        0 => 0,
+        9 => rest.parse::<u32>().ok()?,
+        _ => return None,
+    };
+    let at = i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds);
+    Some(Event::Time(at, !rest.is_empty()))
 }
 
 /// Cuts the port's bytes into events.
@@ -149,6 +165,11 @@ mod tests {
                 "fact state running",
                 Some(Event::Fact("state".into(), "running".into())),
             ),
+            ("time 7.000000009", Some(Event::Time(7_000_000_009, true))),
+            ("time 7", Some(Event::Time(7_000_000_000, false))),
+            ("time 7.9", None),
+            ("time -7", None),
+            ("time 99999999999.000000000", None),
             ("done 0", Some(Event::Done(0))),
             ("done 256", None),
             ("done -1", None),

@@ -21,6 +21,9 @@ pub struct Journal {
     pub boots: u32,
     /// Exit code of each ended step, by number; `None` for one that did not apply.
     pub steps: BTreeMap<u32, Option<i32>>,
+    /// When each step that ran began and had ended by the guest's clock, where it was noted:
+    /// nanoseconds since 1970.
+    pub times: BTreeMap<u32, (i64, i64)>,
     /// The step that began and has not ended.
     pub open: Option<u32>,
     /// Whether the open step asked for a restart.
@@ -50,6 +53,8 @@ impl Journal {
     /// When a record has another nonce, is out of order, or contradicts an earlier one.
     pub fn parse(bytes: &[u8], nonce: &str, steps: u32) -> Result<Journal> {
         let mut journal = Journal::default();
+        // When the next step, or the open one, began.
+        let mut began = None;
         let mut sectors = bytes.chunks(SECTOR);
         for (sequence, sector) in sectors.by_ref().enumerate() {
             if sector.iter().all(|b| *b == 0) {
@@ -59,7 +64,7 @@ impl Journal {
                 Error::stage(LIES).cause(format!("record {sequence} is not one of this job"))
             })?;
             let shown = format!("{event:?}");
-            journal.take(event, steps).ok_or_else(|| {
+            journal.take(event, steps, &mut began).ok_or_else(|| {
                 Error::stage(LIES).cause(format!("record {sequence} cannot follow: {shown}"))
             })?;
         }
@@ -90,7 +95,7 @@ impl Journal {
             .map(|(_, value)| value.as_str())
     }
 
-    fn take(&mut self, event: Event, steps: u32) -> Option<()> {
+    fn take(&mut self, event: Event, steps: u32, began: &mut Option<i64>) -> Option<()> {
         let possible = self.done.is_none() && (self.boots > 0 || matches!(event, Event::Boot(_)));
         let next = self.steps.len() as u32 + 1;
         match event {
@@ -102,10 +107,20 @@ impl Journal {
             Event::Skip(n) if self.open.is_none() && n == next && n <= steps => {
                 self.steps.insert(n, None);
             }
+            Event::Time(at, exact) => match (self.open, *began) {
+                (Some(n), Some(began)) => {
+                    // A clock of whole seconds is up to one behind.
+                    let ended = if exact { at } else { at + 999_999_999 };
+                    self.times.insert(n, (began, ended));
+                }
+                (Some(_), None) => {}
+                (None, _) => *began = Some(at),
+            },
             Event::Try(n, ..) if self.open == Some(n) => {}
             Event::Reboot(n) if self.open == Some(n) => self.restarting = true,
             Event::End(n, code) if self.open == Some(n) => {
                 self.open = None;
+                *began = None;
                 self.restarting = false;
                 self.steps.insert(n, Some(code));
             }
@@ -164,6 +179,37 @@ mod tests {
         );
         assert_eq!(journal.facts("state").collect::<Vec<_>>(), ["running"]);
         assert!(!journal.complete(4), "a step is missing");
+    }
+
+    #[test]
+    fn steps_have_the_times_that_were_noted() {
+        let bytes = disk(&[
+            "boot 1",
+            "time 10.000000001",
+            "step 1 begin",
+            "time 12.000000000",
+            "step 1 end 0",
+            "step 2 begin",
+            "time 13.000000000",
+            "step 2 end 0",
+            "step 3 skip",
+            "time 20",
+            "step 4 begin",
+            "step 4 reboot",
+            "boot 2",
+            "time 30",
+            "step 4 end 0",
+            "done 0",
+        ]);
+        let journal = Journal::parse(&bytes, "key", 4).unwrap();
+        let times: Vec<_> = journal.times.into_iter().collect();
+        assert_eq!(
+            times,
+            [
+                (1, (10_000_000_001, 12_000_000_000)),
+                (4, (20_000_000_000, 30_999_999_999))
+            ]
+        );
     }
 
     #[test]

@@ -234,7 +234,11 @@ impl<'a> Session<'a> {
             }
             Event::End(..) => self.phase = Phase::Between(now),
             Event::Done(_) => self.phase = Phase::Finishing(now),
-            Event::Fail(_) | Event::Boot(_) | Event::Skip(_) | Event::Reboot(_) => {}
+            Event::Fail(_)
+            | Event::Boot(_)
+            | Event::Skip(_)
+            | Event::Reboot(_)
+            | Event::Time(..) => {}
             Event::Fact(name, _) => {
                 if let Some(evidence) = self.evidence.as_ref().filter(|_| name == "state") {
                     // Evidence only: without a screen the console tells.

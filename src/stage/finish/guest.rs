@@ -44,7 +44,7 @@ pub(super) fn prepare(
         }),
         grow: false,
     };
-    configure::execute(context, disk.clone(), &work, scratch)?;
+    configure::execute(context, disk.clone(), &work, scratch).map(drop)?;
     seal_again(context, sealed.facts(), &disk, steps)?;
     Ok(disk)
 }

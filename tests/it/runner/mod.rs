@@ -193,6 +193,9 @@ fn steps_run_in_order_once_and_leave_no_trace() {
         assert!(fake.boot().is_err(), "the runner is killed at power-off");
         let journal = fake.journal();
         assert!(journal.complete(2), "{name}: {journal:?}");
+        let times: Vec<_> = journal.times.values().collect();
+        let in_order = times.is_sorted() && times.iter().all(|(began, ended)| began <= ended);
+        assert!(times.len() == 2 && in_order, "{name}: {times:?}");
         assert_eq!(fake.text("root/order"), "one\ntwo\n");
         assert_eq!(fake.text("left"), "poweroff\n");
         assert_eq!(

@@ -56,6 +56,19 @@ record() {
 	SEQ=$((SEQ + 1))
 }
 
+# Notes the time of a step's begin or end: by that, and by when a file changed, the host tells which
+# step changed it.
+note_time() {
+	[ "$MODE" = configure ] || return 0
+	now=$(date +%s.%N 2>/dev/null)
+	# Not every busybox knows nanoseconds.
+	case ${now#*.} in
+	[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]) ;;
+	*) now=${now%%.*} ;;
+	esac
+	[ -z "$now" ] || record time "$now"
+}
+
 # An event: into the journal, then over the port.
 emit() {
 	record "$@"
@@ -188,6 +201,7 @@ run_steps() {
 			continue
 		fi
 		say "step $n of $STEPS: $(cat "$RUN/steps/$n/name")"
+		note_time
 		emit step "$n" begin
 		if [ "$action" = reboot ]; then
 			emit step "$n" reboot
@@ -195,6 +209,7 @@ run_steps() {
 		fi
 		run_tries "$n" "$action" "$((limit * FACTOR))" "$retries"
 		code=$?
+		note_time
 		emit step "$n" end "$code"
 		if [ "$code" -ne 0 ]; then
 			say "step $n failed with exit code $code"
@@ -288,6 +303,7 @@ main() {
 			emit fail lost
 			finish 125
 		fi
+		note_time
 		emit step "$OPEN" end 0
 		LAST=$OPEN
 	fi
