@@ -25,6 +25,7 @@
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
 //! * `git`: which commit the recipes are at, and who signed it
+//! * `blame`: which layer, step and package every file of an image is from
 //! * `sbom`: the packages of an image
 //! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
 //! * `targets`: the files for every place where an image runs
@@ -72,6 +73,7 @@
 
 pub mod access;
 pub mod address;
+pub mod blame;
 pub mod channels;
 pub mod cli;
 pub mod console;

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::place::RepositoryArgs;
-use super::{App, out, session};
+use super::{App, image, out};
+use crate::blame::{Index, changes};
 use crate::error::{Error, Result};
-use crate::pipeline::{self, Options};
-use crate::repository::State;
 use crate::repository::views::packages;
 use crate::sbom::diff::{self, Diff};
 use crate::sbom::{Contents, Kind, Package};
-use crate::stage::StageId;
-use crate::store::epoch::Mode;
 use crate::ui::summary::table;
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +39,17 @@ struct Side {
     kind: Kind,
     packages: Vec<Package>,
     config: Option<BTreeMap<String, String>>,
+    files: Option<Index>,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    differences: &'a Diff,
+    /// The files that differ, by what made them so; nothing where one image has no index of its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a [changes::Group]>,
 }
 
 impl DiffImages {
@@ -59,10 +69,21 @@ impl DiffImages {
                 .ui
                 .warning("one of them has no list of its configuration files"),
         }
-        match self.json {
-            true => out::json(&differences),
-            false => out::print(&text(&differences)),
+        let files = old.files.as_ref().zip(new.files.as_ref());
+        let groups = files.map(|(old, new)| changes::groups(old, new));
+        if self.json {
+            return out::json(&Printed {
+                differences: &differences,
+                files: groups.as_deref(),
+            });
         }
+        let mut parts = vec![text(&differences)];
+        if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
+            // Files can differ where no package and no configuration file does.
+            parts.retain(|_| !differences.is_empty());
+            parts.push(changes::text(&groups));
+        }
+        out::print(&parts.join("\n"))
     }
 
     fn side(&self, app: &App, name: &str) -> Result<Side> {
@@ -74,78 +95,33 @@ impl DiffImages {
 }
 
 fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
-    let state = State::read(root)?;
-    let (plain, arch) = match name.split_once(':') {
-        Some((plain, arch)) => (plain, Some(arch)),
-        None => (name, None),
-    };
-    let missing = |what: String| {
-        Error::usage(what).hint(format!(
+    let revision = image::revision(root, name, at)?;
+    let (kind, packages) = packages::of_revision(root, &revision)?.ok_or_else(|| {
+        let plain = name.split(':').next().unwrap_or(name);
+        Error::usage(format!("{name}@{at} has no SBOM")).hint(format!(
             "`imgforge channel history {plain}` shows its revisions"
         ))
-    };
-    let image = state
-        .images
-        .get(plain)
-        .ok_or_else(|| missing(format!("{} has no image `{plain}`", root.display())))?;
-    let fits = |other: &str| arch.is_none_or(|arch| arch == other);
-    let number = match (at.parse::<u64>(), image.channels.get(at)) {
-        (Ok(number), _) => Some(number),
-        (Err(_), placement) => {
-            let current = placement.into_iter().flat_map(|it| &it.current);
-            let current: Vec<_> = current.filter(|(arch, _)| fits(arch)).collect();
-            if current.len() > 1 {
-                let names = current
-                    .iter()
-                    .map(|(arch, _)| format!("{plain}:{arch}@{at}"));
-                let names: Vec<String> = names.collect();
-                return Err(
-                    Error::usage(format!("{name}@{at} has several architectures"))
-                        .hint(format!("name one of {}", names.join(", "))),
-                );
-            }
-            current.first().map(|(_, number)| **number)
-        }
-    };
-    let revision = number
-        .and_then(|number| image.revisions.get(&number))
-        .filter(|revision| !revision.pending && fits(&revision.arch))
-        .ok_or_else(|| missing(format!("`{name}` has no revision or channel `{at}`")))?;
-    if revision.removed.is_some() {
-        return Err(missing(format!(
-            "the files of {name}@{at} are gone: it was pruned"
-        )));
-    }
-    let (kind, packages) = packages::of_revision(root, revision)?
-        .ok_or_else(|| missing(format!("{name}@{at} has no SBOM")))?;
+    })?;
     Ok(Side {
         arch: revision.arch.clone(),
         kind,
         packages,
-        config: packages::config(root, revision),
+        config: packages::config(root, &revision),
+        // What is damaged is no index: the packages can be compared still.
+        files: packages::files(root, &revision).ok().flatten(),
     })
 }
 
 fn built(app: &App, name: &str) -> Result<Side> {
-    let session = session::open(app)?;
-    let plan = pipeline::plan(&session, &Options::default(), name, Mode::Look)?;
-    let sealed = plan
-        .stages
-        .iter()
-        .find(|planned| planned.stage == StageId::Seal);
-    let entry = sealed.and_then(|planned| session.store.entry(&planned.key));
-    let contents = entry
-        .and_then(|entry| Contents::read(entry.path()))
-        .ok_or_else(|| {
-            Error::usage(format!("{name} is not built as its recipe is now")).hint(format!(
-                "`imgforge build {name}`, or name a revision: {name}@3"
-            ))
-        })?;
+    let (session, plan) = image::planned(app, name)?;
+    let entry = image::sealed(&session, &plan).ok_or_else(|| image::not_built(name))?;
+    let contents = Contents::read(entry.path()).ok_or_else(|| image::not_built(name))?;
     Ok(Side {
         arch: plan.resolved.recipe.machine.arch.as_str().to_owned(),
         kind: contents.kind,
         packages: contents.packages,
         config: Some(contents.config),
+        files: Index::read(entry.path()).ok().flatten(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, and the one place that draws errors.
 
 mod attach;
+mod blame;
 mod build;
 mod channel;
 mod completions;
@@ -9,6 +10,7 @@ mod disk;
 mod doctor;
 mod gc;
 mod globals;
+mod image;
 mod init;
 mod jobs;
 mod list;
@@ -26,6 +28,7 @@ mod schema;
 mod session;
 mod shell;
 mod show;
+mod size;
 mod status;
 mod sync;
 mod updates;
@@ -83,8 +86,12 @@ pub(crate) enum Verb {
     Status(status::Status),
     /// Lists the fixes that wait for images; exit code 4 when there are any
     Updates(updates::Updates),
-    /// Shows how two images differ: packages and configuration files
+    /// Shows how two images differ: packages, configuration, files by cause
     Diff(diff::DiffImages),
+    /// Says which step, package and commit a file of an image is from
+    Blame(blame::Blame),
+    /// Shows what steps, packages or directories of an image cost
+    Size(size::ImageSize),
     /// Lists, follows and cancels the jobs of builds on other machines
     Jobs(jobs::Jobs),
     /// Prints the logs of an image's last build
@@ -130,6 +137,8 @@ impl Verb {
             Verb::Status(verb) => verb.run(app),
             Verb::Updates(verb) => verb.run(app),
             Verb::Diff(verb) => verb.run(app),
+            Verb::Blame(verb) => verb.run(app),
+            Verb::Size(verb) => verb.run(app),
             Verb::Jobs(verb) => verb.run(app),
             Verb::Logs(verb) => verb.run(app),
             Verb::Shell(verb) => verb.run(app),

@@ -2,6 +2,7 @@
 
 mod files;
 mod finish;
+mod indexed;
 mod output;
 mod ready;
 
@@ -281,6 +282,10 @@ impl<'a> Run<'a> {
             written.map(|()| facts)
         });
         let made = layers::settled(draft.path(), made);
+        let made = made.and_then(|facts| {
+            self.index(planned, draft.path(), &stage_ui)?;
+            Ok(facts)
+        });
         if made.is_err() {
             guard.mask_logs();
         }

@@ -1,6 +1,7 @@
 //! A whole build of `debian-mini`: from the recipe to the published image, pulled by the stock
 //! client and booted, for each architecture; then what a change, a kill and a second build cost.
 
+mod causes;
 mod foreign;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, ViewFile};
+use crate::blame::{self, Index};
 use crate::error::Result;
 use crate::repository::below;
 use crate::repository::gate::GateReport;
@@ -320,6 +321,18 @@ pub fn config(root: &Path, revision: &Revision) -> Option<BTreeMap<String, Strin
     Some(crate::sbom::contents::config_of(
         &String::from_utf8(bytes).ok()?,
     ))
+}
+
+/// The index of a revision's files; nothing of one that was published without.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn files(root: &Path, revision: &Revision) -> Result<Option<Index>> {
+    let Some(record) = revision.ending(blame::SUFFIX) else {
+        return Ok(None);
+    };
+    let bytes = below::read_present(root, &record.path)?;
+    Index::from_bytes(&bytes, &root.join(&record.path).display().to_string()).map(Some)
 }
 
 /// What the gate found, for people.

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use super::{Gate, Leftovers, SHOWN};
+use crate::blame::Index;
 use crate::error::Result;
-use crate::scan::{self, Host};
+use crate::scan::{self, Finding, Host};
 
 /// Scans the sealed disk.
 pub(super) fn leftovers(gate: &Gate<'_>, began: Instant) -> Result<Leftovers> {
@@ -14,7 +15,8 @@ pub(super) fn leftovers(gate: &Gate<'_>, began: Instant) -> Result<Leftovers> {
         ui: gate.ui,
     };
     let report = scan::disk(gate.disk, "qcow2", gate.subject, &host)?;
-    let verdict = scan::judge(report.findings, &gate.check.allow);
+    let mut verdict = scan::judge(report.findings, &gate.check.allow);
+    say_where_from(gate, &mut verdict.refused);
     for unused in &verdict.unused {
         let text = format!("`check.allow` accepts what is not there: {unused}");
         gate.ui.ui().notice(text);
@@ -26,6 +28,24 @@ pub(super) fn leftovers(gate: &Gate<'_>, began: Instant) -> Result<Leftovers> {
         bytes: report.bytes,
         took: began.elapsed().as_secs(),
     })
+}
+
+/// Says which step and package brought each file that was found, where the disk has an index.
+fn say_where_from(gate: &Gate<'_>, found: &mut [Finding]) {
+    let index = gate.disk.parent().map(Index::read);
+    let Some(Ok(Some(index))) = index else {
+        return;
+    };
+    for finding in found {
+        let Some(file) = index.file_with(&finding.path) else {
+            continue;
+        };
+        let from = format!("from {}", index.origin(file));
+        finding.detail = match finding.detail.as_str() {
+            "" => from,
+            detail => format!("{detail}; {from}"),
+        };
+    }
 }
 
 /// One sentence for an error, however much was found.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::blame;
 use crate::distro;
 use crate::error::Result;
 use crate::guest::{Drive, Guestfs, Key, Launch};
@@ -150,7 +151,7 @@ pub fn run(
     last: bool,
 ) -> Result<Configured> {
     let recipe = context.recipe();
-    let first = steps.start == 0;
+    let (first, before) = (steps.start == 0, steps.start);
     let steps = &recipe.configure[steps];
     let work = Work {
         steps,
@@ -169,8 +170,30 @@ pub fn run(
         resize(&disk, recipe.machine.disk)?;
     }
     let scratch = context.scratch()?;
-    execute(context, disk, &work, scratch.path())?;
+    let finished = execute(context, disk, &work, scratch.path())?;
+    blame::note_steps(context.dir, ran(context, steps, before, &finished))?;
     Ok(below.facts().clone())
+}
+
+/// The steps that ran, of which `before` are those of earlier parts.
+fn ran(
+    context: &Context<'_>,
+    steps: &[Step],
+    before: usize,
+    finished: &Finished,
+) -> Vec<blame::Step> {
+    let times = finished.journal.times.iter();
+    let step = |(number, (began, ended)): (&u32, &(i64, i64))| {
+        let index = (*number as usize).checked_sub(1)?;
+        Some(blame::Step {
+            number: (before + index + 1) as u32,
+            title: steps.get(index)?.title(),
+            place: context.resolved.place_of_step(before + index),
+            began: *began,
+            ended: *ended,
+        })
+    };
+    times.filter_map(step).collect()
 }
 
 /// What runs in one guest.
@@ -205,7 +228,7 @@ pub(super) fn execute(
     disk: PathBuf,
     work: &Work<'_>,
     scratch: &Path,
-) -> Result<()> {
+) -> Result<Finished> {
     let recipe = context.recipe();
     let accel = context.host.accel()?;
     let arch = recipe.machine.arch;
@@ -237,5 +260,5 @@ pub(super) fn execute(
     };
     let job = Job::prepare_with(&request, &tools)?;
     let machine = machine(context, disk, work.name.clone(), scratch)?;
-    run_job(&machine, &job, &work.secrets, context.ui).map(drop)
+    run_job(&machine, &job, &work.secrets, context.ui)
 }

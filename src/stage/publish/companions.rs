@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Request;
 use super::provenance::{self, File, Provenance, Stage};
 use crate::address;
+use crate::blame;
 use crate::error::Result;
 use crate::git::RecipeCommit;
 use crate::repository::Companion;
@@ -77,11 +78,14 @@ fn described(request: &Request<'_>) -> Vec<(&'static str, Vec<u8>)> {
         },
         &contents,
     );
-    vec![
+    let mut described = vec![
         (".cdx.json", format!("{bill:#}\n").into_bytes()),
         (".packages", contents.package_list().into_bytes()),
         (".config.sha256", contents.config_list().into_bytes()),
-    ]
+    ];
+    let files = std::fs::read(sealed.path().join(blame::FILE));
+    described.extend(files.ok().map(|files| (blame::SUFFIX, files)));
+    described
 }
 
 fn statement(

@@ -1,0 +1,113 @@
+//! Which layer, step and package every file of an image is from.
+//!
+//! When a layer is committed, its disk is read without a guest: [`index`](Index) has every path with
+//! its digest, and since which layer it is so. A step is found by the time at which a file changed,
+//! of which the runner's journal has both ends of each step.
+
+mod answer;
+mod carry;
+mod cause;
+pub mod changes;
+mod disk;
+mod index;
+mod overlay;
+mod owners;
+pub mod page;
+mod places;
+pub mod size;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use answer::{Answer, Owner};
+pub(crate) use cause::named;
+pub use cause::{Cause, Part, Told};
+pub use index::{Claim, FILE, File, How, Index, Layer, Removed, Since, Step};
+
+use crate::error::{Context as _, Kind, Result};
+use crate::host::qemu_img::DiskFormat;
+use crate::pack;
+use crate::ui::StageUi;
+use overlay::Overlay;
+
+/// End of the name under which an image's index is published.
+pub const SUFFIX: &str = ".files.zst";
+
+/// Name of the file in a layer's entry that has the steps which ran in it.
+const STEPS: &str = "steps.json";
+
+/// The steps of a layer, as its stage notes them beside its disk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Steps {
+    steps: Vec<Step>,
+}
+
+/// Notes the steps that ran in the layer which `dir` becomes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note_steps(dir: &Path, steps: Vec<Step>) -> Result<()> {
+    let path = dir.join(STEPS);
+    let text = serde_json::to_vec(&Steps { steps }).unwrap_or_default();
+    std::fs::write(&path, text).doing(|| format!("writing {}", path.display()))
+}
+
+fn noted_steps(dir: &Path) -> Vec<Step> {
+    let text = std::fs::read(dir.join(STEPS)).unwrap_or_default();
+    let noted: Steps = serde_json::from_slice(&text).unwrap_or_default();
+    noted.steps
+}
+
+/// Makes the index of the layer that the draft `dir` becomes, whose qcow2 `disk` is beside it, and
+/// nobody writes to; `below` is the index of the disk below.
+///
+/// # Errors
+/// On an interrupt. What cannot be read is told in the index: a layer is no worse without.
+pub fn index_layer(
+    dir: &Path,
+    disk: &Path,
+    layer: Layer,
+    below: Option<Index>,
+    ui: &StageUi,
+) -> Result<Index> {
+    let layer = Layer {
+        steps: noted_steps(dir),
+        ..layer
+    };
+    match read(dir, disk, below.as_ref(), ui) {
+        Ok(read) => {
+            let mut index = carry::carry(layer, read.files, read.unread, below);
+            owners::claim(&mut index, &read.databases);
+            Ok(index)
+        }
+        Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => Err(error),
+        Err(error) => {
+            ui.line(format!(
+                "the files of the disk are not indexed: {}",
+                error.render()
+            ));
+            let layers = below.map(|below| below.layers).unwrap_or_default();
+            Ok(Index {
+                layers: layers.into_iter().chain([layer]).collect(),
+                unread: vec![format!("the disk: {}", error.message())],
+                ..Index::default()
+            })
+        }
+    }
+}
+
+fn read(dir: &Path, disk: &Path, below: Option<&Index>, ui: &StageUi) -> Result<disk::Read> {
+    if let Ok(overlay) = Overlay::open(disk, DiskFormat::Qcow2.as_str()) {
+        return disk::read(&overlay, dir, below);
+    }
+    // Compressed clusters, as an imported disk may have them.
+    let copy = tempfile::Builder::new().prefix("files-").tempdir_in(dir);
+    let copy = copy.doing(|| format!("making a directory in {}", dir.display()))?;
+    let raw = copy.path().join("disk.raw");
+    pack::flatten(disk, DiskFormat::Qcow2.as_str(), &raw, ui)?;
+    disk::read(&Overlay::open(&raw, DiskFormat::Raw.as_str())?, dir, below)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! What parts of an image cost: by the steps, packages or directories that its files are of.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::cause::named;
+use super::index::{File, Index};
+use crate::ui::printable;
+use crate::units::Size;
+
+/// What files are summed up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum By {
+    /// By the stages and steps that gave them their content
+    #[default]
+    Step,
+    /// By the packages that have them; those of none, by step
+    Package,
+    /// By the directories that they are in
+    Directory,
+}
+
+/// A part of an image, with its parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Node {
+    /// What it is.
+    pub name: String,
+    /// How many files and directories it has.
+    pub files: u64,
+    /// Bytes that they take on the disk.
+    pub bytes: u64,
+    /// Its parts, the largest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    files: u64,
+    bytes: u64,
+    parts: BTreeMap<String, Sum>,
+}
+
+impl Sum {
+    fn add<'n>(&mut self, mut names: impl Iterator<Item = &'n str>, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+        if let Some(name) = names.next() {
+            let part = self.parts.entry(name.to_owned()).or_default();
+            part.add(names, bytes);
+        }
+    }
+
+    fn node(self, name: String) -> Node {
+        let parts = self.parts.into_iter();
+        let mut parts: Vec<Node> = parts.map(|(name, sum)| sum.node(name)).collect();
+        parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+        Node {
+            name,
+            files: self.files,
+            bytes: self.bytes,
+            parts,
+        }
+    }
+}
+
+/// What the files at and below the absolute path `top` cost.
+pub fn sizes(index: &Index, by: By, top: &str) -> Node {
+    let mut sum = Sum::default();
+    let dir = top.trim_end_matches('/');
+    let within = |file: &&File| match file.path.strip_prefix(dir) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    };
+    for file in index.files.iter().filter(within) {
+        let cause = index.cause(file.changed);
+        let stage = format!("{} of {}", cause.layer.stage, cause.layer.image);
+        let step = cause.step().unwrap_or_else(|| "the stage itself".into());
+        let names: Vec<String> = match (by, index.package(file)) {
+            (By::Step, _) => vec![stage, step],
+            (By::Package, Some((package, _))) => vec![named(package)],
+            (By::Package, None) => vec!["no package".into(), format!("{stage}, {step}")],
+            (By::Directory, _) => {
+                let below = file.path[dir.len()..].split('/').skip(1);
+                let mut names: Vec<String> = below.map(str::to_owned).collect();
+                // Files of a directory are in its sum.
+                if !file.is_dir() {
+                    names.pop();
+                }
+                names.retain(|name| !name.is_empty());
+                names
+            }
+        };
+        sum.add(names.iter().map(String::as_str), file.stored);
+    }
+    sum.node(top.to_owned())
+}
+
+/// What of a packed file of `packed` bytes a part of `bytes` out of `all` has: its share. An estimate,
+/// as some content is packed better than other.
+pub fn packed(packed: u64, bytes: u64, all: u64) -> u64 {
+    let share = u128::from(packed) * u128::from(bytes) / u128::from(all.max(1));
+    share as u64
+}
+
+/// A tree for a terminal: parts of at least one in `least` of all, down to `depth` levels; `packed` is
+/// the size of the packed file.
+pub fn tree(node: &Node, depth: usize, least: u64, packed: Option<u64>) -> String {
+    let mut text = String::new();
+    let head = match packed {
+        Some(_) => format!("{:>10}  {:>10}  {:>7}  PART\n", "SIZE", "PACKED", "FILES"),
+        None => format!("{:>10}  {:>7}  PART\n", "SIZE", "FILES"),
+    };
+    text += &head;
+    let limits = Limits {
+        all: node.bytes,
+        least: node.bytes / least.max(1),
+        packed,
+    };
+    branch(&mut text, node, (0, depth), &limits);
+    text
+}
+
+struct Limits {
+    all: u64,
+    least: u64,
+    packed: Option<u64>,
+}
+
+fn branch(text: &mut String, node: &Node, (level, depth): (usize, usize), limits: &Limits) {
+    row(text, level, &node.name, (node.bytes, node.files), limits);
+    if level == depth {
+        return;
+    }
+    let count = node
+        .parts
+        .iter()
+        .take_while(|part| part.bytes >= limits.least);
+    let count = count.count();
+    for part in &node.parts[..count] {
+        branch(text, part, (level + 1, depth), limits);
+    }
+    let rest = &node.parts[count..];
+    if let Some(more) = (!rest.is_empty()).then_some(rest.len()) {
+        let bytes = rest.iter().map(|part| part.bytes).sum();
+        let files = rest.iter().map(|part| part.files).sum();
+        let name = format!("{more} smaller");
+        row(text, level + 1, &name, (bytes, files), limits);
+    }
+}
+
+fn row(text: &mut String, level: usize, name: &str, (bytes, files): (u64, u64), limits: &Limits) {
+    let size = Size::bytes(bytes).human();
+    let indent = "  ".repeat(level);
+    let name = printable(name);
+    let _ = match limits.packed {
+        Some(all) => {
+            let share = Size::bytes(packed(all, bytes, limits.all)).human();
+            writeln!(text, "{size:>10}  {share:>10}  {files:>7}  {indent}{name}")
+        }
+        None => writeln!(text, "{size:>10}  {files:>7}  {indent}{name}"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blame::{Claim, How, Layer, Since};
+    use crate::sbom::package::tests::package;
+
+    fn index() -> Index {
+        let file = |path: &str, stored: u64, layer: usize, package: Option<usize>| File {
+            path: path.into(),
+            mode: 0o100_644,
+            stored,
+            changed: Since { layer, at: None },
+            claim: package.map(|package| Claim {
+                package,
+                how: How::Listed,
+            }),
+            ..File::default()
+        };
+        let layer = |stage: &str| Layer {
+            stage: stage.into(),
+            image: "web".into(),
+            ..Layer::default()
+        };
+        Index {
+            layers: vec![layer("install"), layer("seal")],
+            packages: vec![package("a", "1"), package("b", "2")],
+            files: vec![
+                file("/etc/x", 1000, 1, None),
+                file("/usr/bin/a", 60_000, 0, Some(0)),
+                file("/usr/bin/b", 30_000, 0, Some(1)),
+                file("/usr/lib/b", 9000, 0, Some(1)),
+                file("/usrx", 0, 0, None),
+            ],
+            ..Index::default()
+        }
+    }
+
+    #[test]
+    fn every_byte_counts_once() {
+        let index = index();
+        for by in [By::Step, By::Package, By::Directory] {
+            let all = sizes(&index, by, "/");
+            assert_eq!((all.bytes, all.files), (100_000, 5), "{by:?}");
+        }
+        let usr = sizes(&index, By::Directory, "/usr");
+        assert_eq!((usr.bytes, usr.files), (99_000, 3));
+        let named = |node: &Node| -> Vec<(String, u64)> {
+            let parts = node.parts.iter();
+            parts.map(|part| (part.name.clone(), part.bytes)).collect()
+        };
+        assert_eq!(named(&usr), [("bin".into(), 90_000), ("lib".into(), 9000)]);
+        let packages = sizes(&index, By::Package, "/");
+        let first = &named(&packages)[..2];
+        assert_eq!(first[0].1 + first[1].1, 99_000);
+        assert_eq!(packages.parts[2].name, "no package");
+    }
+
+    #[test]
+    fn a_tree_shows_what_counts_and_sums_up_the_rest() {
+        let all = sizes(&index(), By::Directory, "/");
+        let shown = tree(&all, 2, 20, Some(50_000));
+        assert_eq!(
+            shown.lines().collect::<Vec<_>>(),
+            [
+                "      SIZE      PACKED    FILES  PART",
+                "  97.7 KiB    48.8 KiB        5  /",
+                "  96.7 KiB    48.3 KiB        3    usr",
+                "  87.9 KiB    43.9 KiB        2      bin",
+                "   8.8 KiB     4.4 KiB        1      lib",
+                "    1000 B       500 B        1    1 smaller",
+            ]
+        );
+    }
+}
