@@ -67,6 +67,7 @@ fn partition(guest: &Guestfs, device: &str) -> Result<bool> {
     let number = guest.part_to_partnum(device)?;
     if guest.part_get_parttype(&disk)? == "gpt" {
         guest.part_expand_gpt(&disk)?;
+        usual(&guest.read_device(&disk, 92, SECTOR.cast_signed())?)?;
     }
     let end = end(guest.device_size(&disk)?);
     if !room(&guest.part_list(&disk)?, number, end)? {
@@ -74,6 +75,18 @@ fn partition(guest: &Guestfs, device: &str) -> Result<bool> {
     }
     guest.part_resize(&disk, number, (end / SECTOR).cast_signed())?;
     Ok(true)
+}
+
+/// Refuses the GPT with this header, if its entries stand elsewhere than in sector 2: parted, by which
+/// a partition grows, would write them there, over the boot loader that they were moved for.
+fn usual(header: &[u8]) -> Result<()> {
+    let entries = header.get(72..80).and_then(|at| at.try_into().ok());
+    match entries.map(u64::from_le_bytes) {
+        None | Some(2) => Ok(()),
+        Some(other) => Err(Error::stage(format!(
+            "its partition table is kept at sector {other}, to leave a boot loader its place"
+        ))),
+    }
 }
 
 /// The last byte that a partition may have on a disk of `size` bytes.
@@ -103,6 +116,15 @@ fn room(all: &[Partition], number: i32, end: u64) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A place of the entries as `sgdisk --move-main-table` writes it.
+    #[test]
+    fn a_table_that_makes_room_for_a_boot_loader_stays_where_it_is() {
+        let header = |entries: u64| [&[0; 72][..], &entries.to_le_bytes(), &[0; 12]].concat();
+        usual(&header(2)).unwrap();
+        let error = usual(&header(2048)).unwrap_err();
+        assert!(error.message().contains("sector 2048"), "{error}");
+    }
 
     #[test]
     fn only_the_last_partition_grows_and_none_shrinks() {
