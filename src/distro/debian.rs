@@ -30,6 +30,7 @@ pub(super) const SERVER: &[&str] = &[
 const APT: Apt = Apt {
     id: "debian",
     origin: "Debian",
+    domain: "debian.org",
     keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
     keyring_package: "debian-archive-keyring",
     components: &["main"],

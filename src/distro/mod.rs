@@ -48,6 +48,8 @@ pub struct Apt {
     pub id: &'static str,
     /// `Origin` of its archive's Release files.
     pub origin: &'static str,
+    /// Domain of the hosts that have its archive.
+    pub domain: &'static str,
     /// Keyring that signs its archive, on the host and in the guest.
     pub keyring: &'static str,
     /// Package of the host that brings the keyring.

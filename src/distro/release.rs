@@ -31,6 +31,8 @@ pub struct Release {
     pub upgrades: bool,
     /// Files are there under the name of their digest, too.
     pub by_hash: bool,
+    /// Packages for all architectures are in a list of their own.
+    pub all_apart: bool,
     /// SHA-256 in hex and size of its files, by path below the suite.
     pub files: BTreeMap<String, (String, u64)>,
 }
@@ -39,9 +41,10 @@ impl Release {
     /// Reads the text that the signature covers.
     ///
     /// # Errors
-    /// When it lists no files.
+    /// When it lists no files, or nobody can read until when it counts.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut release = Release::default();
+        let (mut has_all, mut all_elsewhere) = (false, false);
         let mut list = "";
         for line in text.lines() {
             if let Some(entry) = line.strip_prefix(' ') {
@@ -64,17 +67,36 @@ impl Release {
                 "Suite" => value.clone_into(&mut release.suite),
                 "Codename" => value.clone_into(&mut release.codename),
                 "Date" => release.date = seconds(value),
-                "Valid-Until" => release.valid_until = seconds(value),
+                "Valid-Until" => {
+                    let until = seconds(value);
+                    release.valid_until =
+                        Some(until.ok_or_else(|| format!("`{line}` is no date"))?);
+                }
                 "NotAutomatic" => release.not_automatic = value == "yes",
                 "ButAutomaticUpgrades" => release.upgrades = value == "yes",
                 "Acquire-By-Hash" => release.by_hash = value == "yes",
+                "Architectures" => has_all = value.split_whitespace().any(|arch| arch == "all"),
+                "No-Support-for-Architecture-all" => all_elsewhere = value == "Packages",
                 _ => {}
             }
         }
+        release.all_apart = has_all && !all_elsewhere;
         match release.files.is_empty() {
             true => Err("it lists no files with SHA-256".into()),
             false => Ok(release),
         }
+    }
+
+    /// Whether it is the suite that was `asked` for: one with another name and a good signature may hide what that has. By apt's
+    /// rule: `bookworm/updates` is `bookworm`, too.
+    pub fn is_of(&self, asked: &str) -> bool {
+        let names = [
+            asked,
+            asked.rsplit_once('/').map_or(asked, |(name, _)| name),
+        ];
+        let own = [&self.suite, &self.codename];
+        own.iter().all(|own| own.is_empty())
+            || names.iter().any(|name| own.iter().any(|own| own == name))
     }
 
     /// Whether its packages are security fixes; `asked` is the name under which it was found.

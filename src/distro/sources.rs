@@ -37,6 +37,18 @@ impl Source {
         found.map(|(apt, _)| apt)
     }
 
+    /// Whether it is the distribution's own archive, of which each mirror has the same: by its keyring, or by
+    /// its host. Others lie at `…/debian`, too, and have suites of the same names.
+    pub fn is_own(&self, apt: &Apt) -> bool {
+        let key = self.signed_by.as_deref().unwrap_or_default();
+        let key = key.rsplit('/').next().unwrap_or_default();
+        let host = self.uri.split('/').nth(2).unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default();
+        key.starts_with(&format!("{}-archive-", apt.id))
+            || host.ends_with(&format!(".{}", apt.domain))
+    }
+
     /// Whether the archive is one of security updates only, as Debian's is.
     pub fn is_beside(&self) -> bool {
         self.uri.ends_with("-security")
@@ -108,8 +120,11 @@ fn of_line(line: &str) -> Option<Source> {
     })
 }
 
-/// The first of several keys that is a file.
+/// The first of several keys that is a file; none where the key itself stands there.
 fn key_file(list: &str) -> Option<String> {
+    if list.contains("-----BEGIN") {
+        return None;
+    }
     let mut words = list.split([',', ' ', '\n']);
     let file = words.find(|word| word.starts_with('/'));
     file.map(str::to_owned)
@@ -181,7 +196,7 @@ mod tests {
                       Types: deb\nURIs: http://a.example/debian\nSuites: sid\nComponents: main\nEnabled: no\n\n\
                       Types: deb-src\nURIs: http://a.example/debian\nSuites: forky\nComponents: main\n\n\
                       types: deb\nuris: https://b.example/node\nsuites: nodistro\ncomponents: main\n\
-                      architectures: amd64\nsigned-by:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n";
+                      architectures: amd64\nsigned-by:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n /abc\n";
         let found = lines("x.sources", deb822);
         insta::assert_snapshot!(found.join("\n"), @r"
         deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://a.example/debian trixie main contrib

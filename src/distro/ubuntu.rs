@@ -28,6 +28,7 @@ pub(super) const UBUNTU: Distro = Distro {
 const APT: Apt = Apt {
     id: "ubuntu",
     origin: "Ubuntu",
+    domain: "ubuntu.com",
     keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     keyring_package: "ubuntu-keyring",
     components: &["main", "universe"],

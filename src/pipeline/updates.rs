@@ -90,6 +90,12 @@ fn published(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
             }
         }
     }
+    if let (true, true, Some(channel)) =
+        (subjects.is_empty(), scope.names.is_empty(), scope.channel)
+    {
+        let said = format!("no image is in the channel `{channel}`");
+        return Err(Error::usage(said).hint("`imgforge status` shows what channels have"));
+    }
     for name in scope.names {
         let has = |subject: &Subject| subject.at.image == whole::name(name);
         if !subjects.iter().any(has) {

@@ -46,6 +46,10 @@ pub(super) struct Current {
     pub(super) bytes: Vec<u8>,
     /// When the server was asked, seconds since 1970.
     pub(super) fetched: u64,
+    /// Its bytes when it was kept last, where they were others.
+    pub(super) before: Option<Vec<u8>>,
+    /// What is kept beside it.
+    note: Option<Note>,
 }
 
 /// What is kept beside such a file.
@@ -82,10 +86,11 @@ impl Cache {
             return Ok(Current {
                 bytes,
                 fetched: self.at,
+                before: None,
+                note: None,
             });
         }
-        let name = hex::encode(Sha256::digest(url.to_string()));
-        let (path, beside) = (self.dir.join(&name), self.dir.join(format!("{name}.json")));
+        let (path, beside) = self.paths(url);
         let kept = std::fs::read(&beside).ok();
         let note = kept.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
         let kept = note.zip(std::fs::read(&path).ok());
@@ -97,6 +102,8 @@ impl Cache {
             return Ok(Current {
                 bytes,
                 fetched: note.fetched,
+                before: None,
+                note: None,
             });
         }
         let mut request = Request::new(Method::Get, url.clone());
@@ -119,26 +126,48 @@ impl Cache {
             etag: header("etag"),
             last_modified: header("last-modified"),
         };
-        let bytes = match (reply.status, kept) {
+        let (bytes, before) = match (reply.status, kept) {
             (304, Some((old, bytes))) => {
                 note.etag = note.etag.or(old.etag);
                 note.last_modified = note.last_modified.or(old.last_modified);
-                bytes
+                (bytes, None)
             }
-            (200, _) => reply.body,
-            (300..400, _) => client.read(url, LARGEST_INDEX)?,
+            (200, kept) => (reply.body, kept.map(|(_, bytes)| bytes)),
+            (300..400, kept) => {
+                let bytes = client.read(url, LARGEST_INDEX)?;
+                (bytes, kept.map(|(_, bytes)| bytes))
+            }
             _ => {
                 let said = format!("{url} cannot be read");
                 let answer = format!("the server answered {}", reply.status_text());
                 return Err(Error::stage(said).cause(answer));
             }
         };
-        write_atomic(&path, &bytes)?;
-        write_atomic(&beside, &serde_json::to_vec(&note).unwrap_or_default())?;
         Ok(Current {
+            before: before.filter(|before| *before != bytes),
             bytes,
             fetched: note.fetched,
+            note: Some(note),
         })
+    }
+
+    /// Keeps what [`Cache::current`] gave, which counts: until then what was kept before stays.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn keep(&self, url: &Url, current: &Current) -> Result<()> {
+        let Some(note) = &current.note else {
+            return Ok(());
+        };
+        let (path, beside) = self.paths(url);
+        write_atomic(&path, &current.bytes)?;
+        write_atomic(&beside, &serde_json::to_vec(note).unwrap_or_default())
+    }
+
+    /// Where a file that may change lies, and what is kept beside it.
+    fn paths(&self, url: &Url) -> (PathBuf, PathBuf) {
+        let name = hex::encode(Sha256::digest(url.to_string()));
+        (self.dir.join(&name), self.dir.join(format!("{name}.json")))
     }
 
     /// A file that is known by its digest and size, from the first of `urls` that has it. What comes is not

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::suite::{Asked, Loaded, Want};
 use super::{Packages, Sources, Update};
+use crate::address::hide;
 use crate::distro::release::Offer;
 use crate::error::Result;
 use crate::sbom::version::compare;
@@ -37,7 +38,7 @@ pub(super) fn judge(
             Some(Ok(loaded)) => {
                 let missing = wants.iter().filter(|want| !loaded.lists.contains_key(want));
                 unread.extend(missing.map(|want| {
-                    let (uri, suite) = (&asked.uris[0], &asked.suite);
+                    let (uri, suite) = (hide(&asked.uris[0]), &asked.suite);
                     format!("{uri} {suite} has no {} for {}", want.component, want.arch)
                 }));
                 suites.push(Suite {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::cache::{Cache, Verified};
 use super::{Settings, SuiteStatus};
-use crate::address::hide;
+use crate::address::{Address, hide};
 use crate::distro::apt::Archive;
 use crate::distro::release::{self, Offer, Release};
 use crate::distro::sources::{self, Source};
@@ -46,6 +46,9 @@ pub(super) struct Want {
     pub(super) arch: String,
 }
 
+/// Packages by name.
+type Offers = HashMap<String, Vec<Offer>>;
+
 /// What a suite has of the wanted packages.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -55,7 +58,7 @@ pub(super) struct Loaded {
     fetched: u64,
     refused: Vec<String>,
     /// By list, by name; a list that the suite does not have is missing.
-    pub(super) lists: BTreeMap<Want, HashMap<String, Vec<Offer>>>,
+    pub(super) lists: BTreeMap<Want, Offers>,
 }
 
 impl Loaded {
@@ -77,25 +80,31 @@ impl Loaded {
 pub(super) fn asked(settings: &Settings, line: &str) -> Result<(Asked, Source), String> {
     let source: Source = line.parse()?;
     let distro = source.distro();
+    // What an image says of its sources has no password, what imgforge.yaml says may have one.
+    let shown = hide(&source.uri).into_owned();
     let mut uris = vec![];
     if let Some(mirrors) = distro.and_then(|distro| settings.mirrors.get(distro.id)) {
-        for mirror in mirrors {
+        let beside = |mirror: &Address| {
             let main = mirror.as_str().trim_end_matches('/');
             match source.is_beside() {
-                false => uris.push(main.to_owned()),
+                false => Some(main.to_owned()),
                 // By convention the security archive lies beside the archive itself.
-                true if main.ends_with("/debian") => uris.push(format!("{main}-security")),
-                true => {}
+                true => (main.ends_with("/debian")).then(|| format!("{main}-security")),
             }
+        };
+        let of_site: Vec<String> = mirrors.iter().filter_map(beside).collect();
+        let is_of_site = of_site.iter().any(|uri| hide(uri) == shown);
+        if is_of_site || distro.is_some_and(|distro| source.is_own(distro)) {
+            uris = of_site;
         }
     }
     let reachable = ["http://", "https://"]
         .iter()
         .any(|scheme| source.uri.starts_with(scheme));
-    if reachable && !uris.contains(&source.uri) {
+    if reachable && !uris.iter().any(|uri| hide(uri) == shown) {
         uris.push(source.uri.clone());
     }
-    let name = format!("{} {}", source.uri, source.suite);
+    let name = format!("{shown} {}", source.suite);
     if uris.is_empty() {
         return Err(format!(
             "{name} is not read: this host cannot reach that address"
@@ -238,12 +247,13 @@ impl Load<'_> {
         let base = Url::parse(&format!("{uri}/dists/{suite}/"))?;
         let url = base.join("InRelease")?;
         let current = self.cache.current(&url)?;
-        let text = self.verified(&current.bytes).map_err(|error| {
-            let said = format!("{url} does not count");
-            Error::gate(said).cause(sentence(&error))
-        })?;
-        let release = Release::read(&text)
-            .map_err(|why| Error::stage(format!("{url} is no index of a suite")).cause(why))?;
+        let mut release = self.release(&url, &current.bytes)?;
+        let before = current.before.as_ref();
+        match before.and_then(|bytes| self.release(&url, bytes).ok()) {
+            // An old index, good signature and all, would hide what is known already.
+            Some(before) if before.date > release.date => release = before,
+            _ => self.cache.keep(&url, &current)?,
+        }
         if let (Some(until), Some(at)) = (release.valid_until, self.at)
             && until < at
         {
@@ -266,6 +276,23 @@ impl Load<'_> {
         })
     }
 
+    /// What the suite says of itself, by its signed index.
+    fn release(&self, url: &Url, signed: &[u8]) -> Result<Release> {
+        let text = self.verified(signed).map_err(|error| {
+            let said = format!("{url} does not count");
+            Error::gate(said).cause(sentence(&error))
+        })?;
+        let release = Release::read(&text)
+            .map_err(|why| Error::stage(format!("{url} is no index of a suite")).cause(why))?;
+        match release.is_of(&self.asked.suite) {
+            true => Ok(release),
+            false => {
+                let own = format!("it is that of `{}`", crate::ui::printable(&release.suite));
+                Err(Error::gate(format!("{url} is the index of another suite")).cause(own))
+            }
+        }
+    }
+
     /// What a signature by one of the keyrings covers.
     fn verified(&self, signed: &[u8]) -> Result<String> {
         let mut failed = Error::internal("a suite without a keyring");
@@ -279,12 +306,22 @@ impl Load<'_> {
     }
 
     /// The wanted packages of a list; none where the suite has no such list.
-    fn list(
-        &self,
-        base: &Url,
-        release: &Release,
-        want: &Want,
-    ) -> Result<Option<HashMap<String, Vec<Offer>>>> {
+    fn list(&self, base: &Url, release: &Release, want: &Want) -> Result<Option<Offers>> {
+        let mut list = self.list_of(base, release, want)?;
+        if release.all_apart {
+            let all = Want {
+                arch: "all".to_owned(),
+                ..want.clone()
+            };
+            for (name, offers) in self.list_of(base, release, &all)?.into_iter().flatten() {
+                let list = list.get_or_insert_default();
+                list.entry(name).or_default().extend(offers);
+            }
+        }
+        Ok(list)
+    }
+
+    fn list_of(&self, base: &Url, release: &Release, want: &Want) -> Result<Option<Offers>> {
         let path = format!("{}/binary-{}/Packages", want.component, want.arch);
         let ends = [".xz", ".gz", ".zst", ""];
         let found = ends.iter().find_map(|end| {
@@ -305,7 +342,7 @@ impl Load<'_> {
             false => vec![],
         };
         urls.push(url.clone());
-        let mut offers: HashMap<String, Vec<Offer>> = HashMap::new();
+        let mut offers = Offers::new();
         let mut read = || {
             offers.clear();
             let file = self.cache.listed(&urls, sha256, size)?;

@@ -87,6 +87,17 @@ impl Archive {
             line(list.as_bytes(), plain),
             line(&packed, xz)
         );
+        self.sign(dir, release);
+    }
+
+    /// Signs what a suite says of itself after it was altered.
+    pub(super) fn alter(&self, dir: &str, alter: impl FnOnce(String) -> String) {
+        let path = self.dir.path().join(dir).join("InRelease");
+        let text = self.home.program().arg("--decrypt").arg(path).text();
+        self.sign(dir, alter(text.unwrap()));
+    }
+
+    fn sign(&self, dir: &str, release: String) {
         let signed = self
             .home
             .program()

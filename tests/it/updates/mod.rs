@@ -2,6 +2,7 @@
 
 mod archive;
 mod oracle;
+mod trust;
 
 use crate::repository::world::*;
 use crate::server::{Answer, Nobody, Server};
