@@ -29,9 +29,12 @@ pub struct Host {
 pub struct Settings {
     /// The state directory.
     pub state: PathBuf,
-    pub(crate) connect: Option<String>,
-    pub(crate) accel: Setting,
-    pub(crate) host_ports: Vec<u16>,
+    /// libvirt's address; none means the one that fits this user.
+    pub connect: Option<String>,
+    /// What runs the guests' instructions.
+    pub accel: Setting,
+    /// Ports of this host that guests reach.
+    pub host_ports: Vec<u16>,
     /// `store.max-size`.
     pub max_size: Option<Size>,
     /// Who is told.

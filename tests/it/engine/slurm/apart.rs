@@ -8,7 +8,7 @@ use std::process::Stdio;
 use imgforge::store::DISK;
 use rustix::process::{Signal, kill_process};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, FEATURE};
 use crate::gate;
 use crate::patience::wait_for;
 use crate::slots;
@@ -164,6 +164,33 @@ fn nodes_that_share_a_registry_build_a_graph() {
         "{events:?}"
     );
     assert!(memchr::memmem::find(&raw(world, "c2"), b"c\nc1\nc2\n").is_some());
+}
+
+/// What seals runs anywhere, and the clones boot on a node that has the feature, in a job after it.
+#[test]
+#[ignore = "e2e: src/engine src/stage/check"]
+fn a_gate_runs_as_a_job_of_its_own_where_the_feature_is() {
+    slots::take(2);
+    let world = gate::world("bios");
+    gate::small::disk(&world, "small", &gate::small::guest());
+    let dir = world.dir.path().display().to_string();
+    world.configure(&format!(
+        "engine: {{slurm: {{program: {dir}/on-node, gate-constraint: {FEATURE}}}}}\n"
+    ));
+    let cluster = Cluster::on_this_host(world, &format!("exec {IMGFORGE} \"$@\""));
+    let build = ["build", "small", "--until", "check", "--on", "slurm"];
+    let said = cluster.command(&build).said().ok();
+    said.says(&["slurm has 2 jobs", "small check: done"]);
+    let begun = cluster.begun();
+    assert_eq!(begun.len(), 2, "{begun:?}");
+    assert_eq!(begun[1].0, "n2", "{begun:?}");
+    let world = &cluster.world;
+    assert_eq!(guests(world), [""; 0]);
+    let clones = names(&world.path("state/logs/small"));
+    assert!(clones.iter().any(|log| log.contains("check")), "{clones:?}");
+    world
+        .ok(&["build", "small", "--until", "check"])
+        .says(&["small check: cached"]);
 }
 
 /// The configured disk of an image in the empty host's store.

@@ -11,11 +11,41 @@ use crate::patience::wait_for;
 use crate::pipeline::fake;
 use crate::support::{IMGFORGE, Run as _, World, external, toy};
 
-/// Where daemons listen: address, ports of the controller and of both nodes.
-struct Ports(&'static str, [u16; 3]);
-
 /// Nobody else's: the network is the cluster's own. Names are looked up only where there is such a one.
-const OWN: Ports = Ports("192.0.2.1", [6817, 6821, 6822]);
+const OWN: &str = "192.0.2.1";
+
+/// Where daemons listen, and how many jobs a node runs.
+struct Layout {
+    address: &'static str,
+    controller: u16,
+    nodes: Vec<u16>,
+    processors: u32,
+}
+
+impl Layout {
+    /// On this host's loopback.
+    fn here(nodes: usize, processors: u32) -> Self {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ports: Vec<_> = (0..=nodes).map(|_| free()).collect();
+        let mut ports = ports.iter().map(|port| port.local_addr().unwrap().port());
+        Layout {
+            address: "127.0.0.1",
+            controller: ports.next().unwrap(),
+            nodes: ports.collect(),
+            processors,
+        }
+    }
+
+    /// The nodes, with their ports.
+    fn nodes(&self) -> impl Iterator<Item = (String, u16)> {
+        (1..)
+            .map(|n| format!("n{n}"))
+            .zip(self.nodes.iter().copied())
+    }
+}
+
+/// What the second node has.
+pub(super) const FEATURE: &str = "gate";
 
 const PROGRAMS: [&str; 5] = ["sbatch", "squeue", "scancel", "sinfo", "scontrol"];
 
@@ -23,7 +53,7 @@ const PROGRAMS: [&str; 5] = ["sbatch", "squeue", "scancel", "sinfo", "scontrol"]
 pub(super) struct Cluster {
     pub(super) world: World,
     controller: Child,
-    nodes: RefCell<Vec<(&'static str, Child)>>,
+    nodes: RefCell<Vec<(String, Child)>>,
     path: String,
     /// How nsenter(1) comes into the cluster's network.
     net: Vec<String>,
@@ -58,30 +88,39 @@ impl Cluster {
         world.configure(&format!("engine: {{slurm: {{program: {dir}/on-node}}}}\n"));
         // What a job finds on its node.
         let program = format!("PATH={dir}/bin:$PATH exec {IMGFORGE} \"$@\"");
-        Cluster::of(world, &program, &OWN)
+        let own = Layout {
+            address: OWN,
+            controller: 6817,
+            nodes: vec![6821, 6822],
+            processors: 64,
+        };
+        Cluster::of(world, &program, &own)
     }
 
     /// Starts one whose jobs are in this host's network, where they reach its services and begin guests;
     /// `program` is what runs them.
     pub(super) fn on_this_host(world: World, program: &str) -> Self {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ports = [free(), free(), free()].map(|port| port.local_addr().unwrap().port());
-        Cluster::of(world, program, &Ports("127.0.0.1", ports))
+        Cluster::of(world, program, &Layout::here(2, 64))
     }
 
-    fn of(world: World, program: &str, ports: &Ports) -> Self {
-        world.write("slurm/slurm.conf", conf(&world.path("slurm"), ports));
+    /// As [`Cluster::on_this_host`], with so many nodes, each of which runs one job with one processor.
+    pub(super) fn of_nodes(world: World, program: &str, nodes: usize) -> Self {
+        Cluster::of(world, program, &Layout::here(nodes, 1))
+    }
+
+    fn of(world: World, program: &str, layout: &Layout) -> Self {
+        world.write("slurm/slurm.conf", conf(&world.path("slurm"), layout));
         let (dir, bin) = (world.dir.path().display(), world.path("bin"));
         // Who began where.
         let program = format!("#!/bin/sh\necho \"$SLURMD_NODENAME $$\" >>{dir}/begun\n{program}\n");
         exec::write_program(&world.path("on-node"), &program).unwrap();
-        let own = ports.0 == OWN.0;
+        let own = layout.address == OWN;
         let controller = daemon("slurmctld");
         let controller = match own {
             true => {
                 let up = format!(
                     "busybox ip link set lo up && busybox ip addr add {}/32 dev lo && exec {} -D",
-                    OWN.0,
+                    OWN,
                     controller.display()
                 );
                 let mut unshare = external("unshare");
@@ -116,31 +155,31 @@ impl Cluster {
         wait_for("Slurm's controller", || {
             cluster.try_said(&["sinfo"]).is_some()
         });
-        for node in ["n1", "n2"] {
-            cluster.begin(node);
+        for (node, _) in layout.nodes() {
+            cluster.begin(&node);
         }
         wait_for("Slurm's nodes", || {
             let states = cluster.said(&["sinfo", "--noheader", "--Node", "--format=%T"]);
             // One line for each partition of a node.
-            states.lines().filter(|state| *state == "idle").count() == 4
+            states.lines().filter(|state| *state == "idle").count() == 2 * layout.nodes.len()
         });
         cluster
     }
 
     /// Starts a node.
-    fn begin(&self, node: &'static str) {
+    fn begin(&self, node: &str) {
         let mut enter = external("nsenter");
         enter
             .args(&self.net)
             .arg(daemon("slurmd"))
             .args(["-D", "-N", node, "-d"]);
         let slurmd = spawn(enter.arg(daemon("slurmstepd")), &self.world);
-        self.nodes.borrow_mut().push((node, slurmd));
+        self.nodes.borrow_mut().push((node.to_owned(), slurmd));
     }
 
     /// A node that has failed comes back.
-    pub(super) fn repair(&self, node: &'static str) {
-        self.nodes.borrow_mut().retain(|(name, _)| *name != node);
+    pub(super) fn repair(&self, node: &str) {
+        self.nodes.borrow_mut().retain(|(name, _)| name != node);
         self.begin(node);
         wait_for("the repaired node", || {
             let name = format!("nodename={node}");
@@ -184,7 +223,7 @@ impl Cluster {
         let script = parent(imgforge);
         let step = parent(script);
         let mut nodes = self.nodes.borrow_mut();
-        let (_, slurmd) = nodes.iter_mut().find(|(name, _)| *name == node).unwrap();
+        let (_, slurmd) = nodes.iter_mut().find(|(name, _)| name == node).unwrap();
         end(slurmd);
         for pid in [step, script, imgforge] {
             kill_process(pid, Signal::KILL).unwrap();
@@ -228,7 +267,23 @@ fn parent(pid: Pid) -> Pid {
 }
 
 /// Without munge, cgroups and systemd; a job whose node has failed begins again after a moment.
-fn conf(dir: &Path, Ports(address, [controller, first, second]): &Ports) -> String {
+fn conf(dir: &Path, layout: &Layout) -> String {
+    let Layout {
+        address,
+        controller,
+        processors,
+        ..
+    } = layout;
+    let node = |(name, port): (String, u16)| {
+        let feature = if name == "n2" { FEATURE } else { "plain" };
+        format!(
+            "NodeName={name} NodeHostname=localhost NodeAddr={address} Port={port} CPUs={processors} \
+             RealMemory=200000 Feature={feature}\n"
+        )
+    };
+    let nodes: String = layout.nodes().map(node).collect();
+    let names: Vec<String> = layout.nodes().map(|(name, _)| name).collect();
+    let names = names.join(",");
     let lib = libraries();
     let plugins = lib.rsplit_once(':').unwrap().1;
     let dir = dir.display();
@@ -242,9 +297,8 @@ fn conf(dir: &Path, Ports(address, [controller, first, second]): &Ports) -> Stri
          SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\n\
          SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1\n\
          GetEnvTimeout=120\nKillWait=30\nReturnToService=2\nSlurmdParameters=config_overrides\n\
-         NodeName=n1 NodeHostname=localhost NodeAddr={address} Port={first} CPUs=64 RealMemory=200000\n\
-         NodeName=n2 NodeHostname=localhost NodeAddr={address} Port={second} CPUs=64 RealMemory=200000\n\
-         PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n\
-         PartitionName=short Nodes=n1,n2 MaxTime=10 State=UP\n"
+         {nodes}\
+         PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP\n\
+         PartitionName=short Nodes={names} MaxTime=10 State=UP\n"
     )
 }

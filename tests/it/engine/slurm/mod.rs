@@ -2,6 +2,7 @@
 
 mod apart;
 mod cluster;
+mod scale;
 
 use std::process::Stdio;
 
