@@ -23,7 +23,8 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 pub use fetch::Fetched;
 pub(crate) use fetch::{note_path, read_note, write_note};
-pub(crate) use outside::is_inside;
+use outside::Reach;
+pub(crate) use outside::{is_here, is_inside, own_addresses};
 pub use send::{Body, Method, Reply, Request};
 pub use stream::{Piece, Stream};
 pub use url::Url;
@@ -91,7 +92,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with(limits: Limits) -> Result<Self> {
-        Self::make(limits, proxy::Proxies::of_environment(), false)
+        Self::make(limits, proxy::Proxies::of_environment(), Reach::Any)
     }
 
     /// A client for the server of `url`: the host's proxies do not reach servers on the host.
@@ -100,7 +101,7 @@ impl Client {
     /// As [`Client::new`].
     pub fn to(url: &Url, limits: Limits) -> Result<Self> {
         match url.is_loopback() {
-            true => Self::make(limits, proxy::Proxies::default(), false),
+            true => Self::make(limits, proxy::Proxies::default(), Reach::Any),
             false => Self::with(limits),
         }
     }
@@ -110,7 +111,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn direct() -> Result<Self> {
-        Self::make(Limits::default(), proxy::Proxies::default(), false)
+        Self::make(Limits::default(), proxy::Proxies::default(), Reach::Any)
     }
 
     /// A client for servers that another server named: it connects to none that [`is_inside`],
@@ -120,7 +121,16 @@ impl Client {
     /// As [`Client::new`].
     pub fn outside() -> Result<Self> {
         let proxies = proxy::Proxies::of_environment();
-        Self::make(Limits::default(), proxies, true)
+        Self::make(Limits::default(), proxies, Reach::Outside)
+    }
+
+    /// A client for servers that a guest names: it reaches none of this host.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn elsewhere() -> Result<Self> {
+        let proxies = proxy::Proxies::of_environment();
+        Self::make(Limits::default(), proxies, Reach::Elsewhere)
     }
 
     /// A request of another kind: GET, or HEAD.
@@ -141,7 +151,7 @@ impl Client {
         self.agents.reader(url)
     }
 
-    fn make(limits: Limits, proxies: proxy::Proxies, outside: bool) -> Result<Self> {
+    fn make(limits: Limits, proxies: proxy::Proxies, reach: Reach) -> Result<Self> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(tls::roots()?)
             .build();
@@ -164,7 +174,7 @@ impl Client {
                 .timeout_per_write(Some(late))
         };
         Ok(Client {
-            agents: proxy::Agents::new(config, proxies, outside),
+            agents: proxy::Agents::new(config, proxies, reach),
             limits,
             notice: Arc::new(|_| {}),
             anew: false,
@@ -262,7 +272,7 @@ impl Client {
             notice: Arc::clone(&self.notice),
             anew: true,
             authorizer: self.authorizer.clone(),
-            ..Self::make(self.limits, self.agents.proxies(), false)?
+            ..Self::make(self.limits, self.agents.proxies(), Reach::Any)?
         };
         client.read_known(url, limit)
     }

@@ -13,7 +13,7 @@ use ureq::unversioned::transport::{Connector, DefaultConnector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::Url;
-use super::outside::Outside;
+use super::outside::{Outside, Reach};
 use super::plain_proxy::{ToProxy, WholeAddress};
 use super::send::{self, Method};
 use crate::error::Error;
@@ -145,17 +145,17 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// `config` is what all of them have in common. With `outside` none reaches a server inside,
-    /// but through a proxy, which knows what it may reach.
+    /// `config` is what all of them have in common. None reaches other servers than `reach` says, but through
+    /// a proxy, which knows what it may reach.
     pub(super) fn new(
         config: impl Fn() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope>,
         proxies: Proxies,
-        outside: bool,
+        reach: Reach,
     ) -> Self {
         let direct = config().proxy(None).build();
-        let direct = match outside {
-            true => Agent::with_parts(direct, DefaultConnector::default(), Outside::default()),
-            false => direct.new_agent(),
+        let direct = match reach {
+            Reach::Any => direct.new_agent(),
+            _ => Agent::with_parts(direct, DefaultConnector::default(), Outside::new(reach)),
         };
         let tunnel = |proxy: &Proxy| config().proxy(Some(proxy.clone())).build().new_agent();
         let plain = |proxy: &Proxy| match proxy.protocol() {

@@ -47,7 +47,7 @@ impl Pasta {
     /// When pasta is missing or refuses.
     pub(super) fn start(qemu: Pid, ports: &[u16]) -> Result<Option<Pasta>> {
         tools::need([Tool::Pasta])?;
-        if !routed() {
+        if !has_route() {
             return match ports {
                 [] => Ok(None),
                 _ => Err(Error::host(
@@ -134,7 +134,7 @@ fn is_ready(net: &Path, ports: &[u16]) -> bool {
 }
 
 /// Whether this host has a default route.
-fn routed() -> bool {
+pub fn has_route() -> bool {
     let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
     let zero = |word: Option<&str>| word.is_some_and(|word| word.bytes().all(|b| b == b'0'));

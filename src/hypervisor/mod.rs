@@ -28,6 +28,7 @@ mod state;
 pub mod sweep;
 pub mod xml;
 
+pub use apart::has_route;
 pub use connect::{Connection, Options};
 pub use domain::Domain;
 pub use expected::Expected;

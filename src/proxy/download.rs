@@ -27,6 +27,8 @@ pub(super) struct Download<'a> {
     pub(super) shared: &'a Shared,
     pub(super) wanted: &'a AllowedFile,
     pub(super) agent: Option<&'a str>,
+    /// What the client says who it is.
+    pub(super) authorization: Option<&'a str>,
     /// Nothing that was kept will do.
     pub(super) fresh: bool,
     pub(super) flight: &'a Flight,
@@ -55,6 +57,7 @@ impl Download<'_> {
                 if_none_match: kept.as_ref().and_then(Known::strong),
                 from: None,
                 promised: self.wanted.promise.is_some(),
+                authorization: self.authorization,
             };
             let response = match self.shared.upstream.ask(false, &url, &ask) {
                 Ok(response) => response,
@@ -117,7 +120,9 @@ impl Download<'_> {
         let page = known.content_type.as_deref().unwrap_or_default();
         let page = page.trim().to_ascii_lowercase().starts_with("text/html");
         let asked_again = !self.wanted.immutable && known.strong().is_some() && framed && !page;
-        match self.wanted.promise.is_some() || asked_again {
+        // Another client may not be allowed to have it.
+        let anybodys = self.authorization.is_none();
+        match anybodys && (self.wanted.promise.is_some() || asked_again) {
             true => CacheResult::Miss,
             false => CacheResult::Passed,
         }
@@ -223,6 +228,7 @@ impl Download<'_> {
             user_agent: self.agent,
             from: Some((written, validator)),
             promised: self.wanted.promise.is_some(),
+            authorization: self.authorization,
             ..Ask::default()
         };
         let response = self.shared.upstream.ask(false, &known.url, &ask)?;

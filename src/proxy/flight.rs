@@ -245,7 +245,8 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
     };
     // Some mirrors give different clients different index files.
     let agent = request.user_agent.as_deref().filter(|_| !wanted.immutable);
-    let name = format!("{first} {}", agent.unwrap_or_default());
+    let authorization = authorization(shared, wanted, request).unwrap_or_default();
+    let name = format!("{first} {} {authorization}", agent.unwrap_or_default());
     let Some((flight, joined)) = begin(shared, &name, wanted, request) else {
         return Source::Nothing(503, "too many downloads".into());
     };
@@ -266,6 +267,16 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
         }
         None => Source::Nothing(502, "the proxy ends".into()),
     }
+}
+
+/// What a client says who it is, to a server that it asked by itself: a recipe's mirrors have theirs.
+fn authorization<'r>(
+    shared: &Shared,
+    wanted: &AllowedFile,
+    request: &'r Request,
+) -> Option<&'r str> {
+    let said = request.authorization.as_deref();
+    said.filter(|_| shared.upstream.is_opened(wanted.route))
 }
 
 pub(super) fn found(
@@ -299,6 +310,7 @@ fn begin(
     flying.insert(name.to_owned(), Arc::clone(&flight));
     drop(flying);
     let (shared, name) = (Arc::clone(shared), name.to_owned());
+    let authorization = authorization(&shared, wanted, request).map(str::to_owned);
     let (wanted, agent) = (wanted.clone(), request.user_agent.clone());
     let fresh = request.no_cache || shared.flights.is_doubted(&name, request);
     std::thread::spawn(move || {
@@ -306,6 +318,7 @@ fn begin(
             shared: &shared,
             wanted: &wanted,
             agent: agent.as_deref(),
+            authorization: authorization.as_deref(),
             fresh,
             flight: &flight,
         };
@@ -335,6 +348,7 @@ fn ask_head(shared: &Shared, wanted: &AllowedFile, request: &Request) -> Source 
     let ask = Ask {
         user_agent: request.user_agent.as_deref(),
         promised: wanted.promise.is_some(),
+        authorization: authorization(shared, wanted, request),
         ..Ask::default()
     };
     let mut last = (502, "no mirror answers".to_owned());

@@ -41,6 +41,7 @@ struct Noted {
     /// Digest and size, by address.
     files: BTreeMap<String, (String, u64)>,
     absent: BTreeSet<String>,
+    not_locked: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -109,6 +110,12 @@ impl Log {
         }
     }
 
+    /// What comes from this host nobody can read on its way.
+    pub(super) fn tunnel(&self, host: &str) {
+        self.line("tunnel", 200, 0, host, "");
+        self.record().not_locked.insert(shown(host));
+    }
+
     fn record(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.record.lock().unpoisoned()
     }
@@ -125,7 +132,7 @@ impl Log {
             mirrors: None,
             fetched: noted.files.iter().map(file).collect(),
             absent: noted.absent.clone(),
-            not_locked: BTreeSet::new(),
+            not_locked: noted.not_locked.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `http://10.0.2.2:PORT/NAME/PATH` is a file of the mirrors that the recipe allows under NAME; so
 //! is a request for their own address when a client takes the proxy for one. Everything else is
-//! refused, and so is every user of this host but root, this one and what runs for a guest. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
+//! refused, where the proxy is not open for what the guest reaches by itself ([`Settings::open`]), and so is every user of this host but root, this one and what runs for a guest. What is kept for ever is what a name (`by-hash/`) or an index file that passed in this
 //! build (`Packages`, rpm's primary list) promises the digest of; index files are asked for again
 //! each time, with what is known about the kept one; everything else passes, and is kept by its digest, so
 //! that a lock can name it. The host's own
@@ -22,6 +22,7 @@ mod download;
 mod flight;
 mod locked;
 mod log;
+mod open;
 mod peer;
 pub(crate) mod promises;
 mod reply;
@@ -76,6 +77,9 @@ pub struct Settings {
     pub vouched_only: bool,
     /// Only what this has is relayed.
     pub locked: Option<Arc<Locked>>,
+    /// Clients may ask for whatever the guest reaches by itself; with the ports of this host's loopback that
+    /// it reaches.
+    pub open: Option<Vec<u16>>,
 }
 
 /// A running proxy. It ends when it is dropped.
@@ -114,7 +118,11 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(doing)?;
         let port = listener.local_addr().doing(doing)?.port();
         let shared = Arc::new(Shared {
-            upstream: upstream::Upstream::new(&settings.routes, settings.vouched_only)?,
+            upstream: upstream::Upstream::new(
+                &settings.routes,
+                settings.vouched_only,
+                settings.open.as_deref(),
+            )?,
             routes: settings.routes,
             cache: settings.cache,
             locked: settings.locked,
@@ -154,6 +162,11 @@ impl Proxy {
     pub fn finish(mut self) -> Record {
         self.end();
         self.shared.log.recorded()
+    }
+
+    /// Its own address, for a guest's clients that take it for their proxy.
+    pub fn for_clients(&self) -> String {
+        format!("http://{HOST_OF_GUEST}:{}", self.port)
     }
 
     /// The address of the route NAME on this host.
@@ -266,6 +279,9 @@ fn serve(stream: &TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
         if !shared.counts(request.target.len() + agent) {
             return reply::status(stream, 503, "too many requests", false, false);
         }
+        if request.method == "CONNECT" && shared.upstream.is_open() {
+            return open::tunnel(stream, shared, &request.target);
+        }
         let keep = request.keep_alive;
         answer(stream, shared, &request)?;
         if !keep || shared.ended() {
@@ -280,7 +296,8 @@ fn answer(
     request: &request::Request,
 ) -> std::io::Result<()> {
     let head = request.method == "HEAD";
-    match rules::judge(&shared.routes, &request.method, &request.target) {
+    let judged = rules::judge(&shared.routes, &request.method, &request.target);
+    match judged.or_else(|refusal| open::judge(shared, request, refusal)) {
         Ok(mut wanted) => {
             wanted.promise = shared.promises.of(wanted.route, &wanted.path);
             let source = match &shared.locked {

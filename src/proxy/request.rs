@@ -18,6 +18,7 @@ pub(crate) struct Request {
     pub(crate) if_range: Option<String>,
     pub(crate) if_none_match: Option<String>,
     pub(crate) if_modified_since: Option<String>,
+    pub(crate) authorization: Option<String>,
 }
 
 /// Reads requests, also several that arrive at once.
@@ -106,6 +107,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
         if_range: text("if-range"),
         if_none_match: text("if-none-match"),
         if_modified_since: text("if-modified-since"),
+        authorization: text("authorization"),
     };
     Ok(Some((request, length)))
 }

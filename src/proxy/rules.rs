@@ -93,7 +93,7 @@ fn by_address<'t>(routes: &[Route], target: &'t str) -> Option<(usize, &'t str)>
 }
 
 /// Printable, and never up: a mirror's neighbours are not the mirror.
-fn is_clean(path: &str) -> bool {
+pub(super) fn is_clean(path: &str) -> bool {
     let plain = path
         .bytes()
         .all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'#'));

@@ -10,6 +10,7 @@ mod doubt;
 mod kept;
 mod left;
 mod locked;
+mod open;
 mod others;
 mod vouched;
 
@@ -30,7 +31,7 @@ impl Mirror {
     fn start(script: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Mirror {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/debian", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(vec![]));
+        let asked = Arc::<Mutex<Vec<String>>>::default();
         let (script, seen): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&asked));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -90,15 +91,14 @@ impl World {
             log: self.log(),
             vouched_only,
             locked: None,
+            open: None,
         })
         .unwrap()
     }
 
-    /// How many addresses the cache answers for.
     fn addresses(&self) -> usize {
         crate::host::lru::files(&self.dir.path().join("cache/urls")).count()
     }
-
     fn log(&self) -> std::path::PathBuf {
         self.dir.path().join("proxy.log")
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
+use super::HOST_OF_GUEST;
 use super::cache::Known;
 use super::rules::{AllowedFile, Route};
 use crate::error::Result;
@@ -27,6 +28,16 @@ pub(super) struct Ask<'a> {
     pub(super) from: Option<(u64, Option<&'a str>)>,
     /// The file's digest is known beforehand.
     pub(super) promised: bool,
+    /// What the client says who it is, for the server that it asked only.
+    pub(super) authorization: Option<&'a str>,
+}
+
+/// Servers that no recipe names.
+#[derive(Debug)]
+struct Open {
+    client: http::Client,
+    ports: Vec<u16>,
+    servers: Mutex<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -38,19 +49,30 @@ pub(super) struct Upstream {
     outside: http::Client,
     mirrors: Vec<Vec<String>>,
     vouched_only: bool,
+    /// Where guests may ask for whatever they reach by themselves: such servers, and the ports of this
+    /// host's loopback among them.
+    open: Option<Open>,
     down: Mutex<BTreeSet<String>>,
     /// Addresses at which other bytes are than were promised.
     wrong: Mutex<BTreeSet<String>>,
 }
 
 impl Upstream {
-    pub(super) fn new(routes: &[Route], vouched_only: bool) -> Result<Self> {
+    pub(super) fn new(routes: &[Route], vouched_only: bool, open: Option<&[u16]>) -> Result<Self> {
+        let open = open.map(|ports| -> Result<Open> {
+            Ok(Open {
+                client: http::Client::elsewhere()?,
+                ports: ports.to_vec(),
+                servers: Mutex::default(),
+            })
+        });
         Ok(Upstream {
             client: http::Client::new()?,
             direct: http::Client::direct()?,
             outside: http::Client::outside()?,
             mirrors: routes.iter().map(|route| route.mirrors.clone()).collect(),
             vouched_only,
+            open: open.transpose()?,
             down: Mutex::default(),
             wrong: Mutex::default(),
         })
@@ -60,9 +82,51 @@ impl Upstream {
         self.down.lock().unpoisoned()
     }
 
+    fn of_route(&self, route: usize) -> Vec<String> {
+        match (self.mirrors.get(route), &self.open) {
+            (Some(mirrors), _) => mirrors.clone(),
+            (None, Some(open)) => {
+                let servers = open.servers.lock().unpoisoned();
+                servers
+                    .get(route - self.mirrors.len())
+                    .cloned()
+                    .into_iter()
+                    .collect()
+            }
+            (None, None) => vec![],
+        }
+    }
+
+    /// The route to a server that no recipe names, `http://HOST[:PORT]`, where guests may ask for such.
+    pub(super) fn route_to(&self, server: &str) -> Option<usize> {
+        let mut servers = self.open.as_ref()?.servers.lock().unpoisoned();
+        let known = servers.iter().position(|one| one == server);
+        let at = known.unwrap_or_else(|| {
+            servers.push(server.to_owned());
+            servers.len() - 1
+        });
+        Some(self.mirrors.len() + at)
+    }
+
+    /// Whether clients may ask for servers that no recipe names.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether it is the route to such a server.
+    pub(super) fn is_opened(&self, route: usize) -> bool {
+        route >= self.mirrors.len()
+    }
+
+    /// Whether a guest reaches this port of this host's loopback.
+    pub(super) fn has_port(&self, port: u16) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.ports.contains(&port))
+    }
+
     /// The mirrors to ask for a file; those that did not work come last.
     pub(super) fn mirrors(&self, wanted: &AllowedFile) -> Vec<String> {
-        let mut mirrors = self.mirrors[wanted.route].clone();
+        let mut mirrors = self.of_route(wanted.route);
         let (down, wrong) = (self.down(), self.wrong());
         mirrors.sort_by_key(|mirror| {
             let file = format!("{mirror}{}", wanted.path);
@@ -73,7 +137,7 @@ impl Upstream {
 
     /// The addresses of a file in the recipe's order, whatever works.
     pub(super) fn addresses(&self, wanted: &AllowedFile) -> Vec<String> {
-        let mirrors = self.mirrors[wanted.route].iter();
+        let mirrors = self.of_route(wanted.route).into_iter();
         mirrors
             .map(|mirror| format!("{mirror}{}", wanted.path))
             .collect()
@@ -109,7 +173,8 @@ impl Upstream {
 
     /// Whether a redirect is followed, else why not.
     fn follows(&self, from: &Url, to: &Url, promised: bool) -> Result<(), String> {
-        if from.site() == to.site() || self.is_mirror(to) {
+        // A guest would follow it, too; who connects knows what it may not reach.
+        if from.site() == to.site() || self.is_mirror(to) || self.open.is_some() {
             return Ok(());
         }
         let host = to.host();
@@ -134,11 +199,13 @@ impl Upstream {
     /// Sends a request; follows redirects.
     pub(super) fn ask(&self, head: bool, url: &str, ask: &Ask<'_>) -> Result<Response, String> {
         let mut url = Url::parse(url).map_err(|error| error.to_string())?;
+        let (asked, mut ask) = (url.clone(), *ask);
         for _ in 0..=REDIRECTS {
             if self.refuses(&url.secret_text(), ask.promised) {
                 return Err(NOBODY.into());
             }
-            let response = self.once(head, &url, ask)?;
+            ask.authorization = ask.authorization.filter(|_| url.site() == asked.site());
+            let response = self.once(head, &url, &ask)?;
             if !response.status().is_redirection() || response.status() == 304 {
                 return Ok(response);
             }
@@ -154,15 +221,22 @@ impl Upstream {
     }
 
     fn once(&self, head: bool, url: &Url, ask: &Ask<'_>) -> Result<Response, String> {
-        let client = match (url.is_loopback(), self.is_mirror(url)) {
-            (true, _) => &self.direct,
-            (false, true) => &self.client,
-            (false, false) => &self.outside,
+        let of_host = self.of_guest(url)?;
+        let url = of_host.as_ref().unwrap_or(url);
+        let client = match (url.is_loopback(), self.is_mirror(url), &self.open) {
+            (true, false, Some(_)) if of_host.is_none() => {
+                return Err("an address of the host that the guest runs on".into());
+            }
+            (true, ..) => &self.direct,
+            (false, true, _) => &self.client,
+            (false, false, Some(open)) => &open.client,
+            (false, false, None) => &self.outside,
         };
         let mut request = client.request(head, url);
         let range = ask.from.map(|(first, _)| format!("bytes={first}-"));
         let headers = [
             ("user-agent", ask.user_agent),
+            ("authorization", ask.authorization),
             ("if-none-match", ask.if_none_match),
             ("range", range.as_deref()),
             ("if-range", ask.from.and_then(|(_, validator)| validator)),
@@ -173,6 +247,29 @@ impl Upstream {
             }
         }
         request.call().map_err(|error| error.to_string())
+    }
+}
+
+impl Upstream {
+    /// What a guest calls its host is this one: its loopback, as far as the guest reaches that.
+    fn of_guest(&self, url: &Url) -> Result<Option<Url>, String> {
+        if self.open.is_none() || url.host() != HOST_OF_GUEST {
+            return Ok(None);
+        }
+        let port = url
+            .site()
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok());
+        let port: u16 = port.unwrap_or(80);
+        if !self.has_port(port) {
+            return Err(format!(
+                "the guest does not reach the host's port {port}: see `host-ports:`"
+            ));
+        }
+        let text = url.secret_text().replacen(HOST_OF_GUEST, "127.0.0.1", 1);
+        Url::parse(&text)
+            .map(Some)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -223,7 +320,7 @@ mod tests {
             ),
             Route::new("tree", ["http://127.0.0.1:3142/x"]),
         ];
-        let upstream = Upstream::new(&routes, false).unwrap();
+        let upstream = Upstream::new(&routes, false, None).unwrap();
         for (from, to, any, promised) in [
             ("http://a.example/x", "http://a.example/other", true, true),
             ("http://a.example/x", "https://a.example/x", true, true),

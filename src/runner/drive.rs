@@ -59,6 +59,8 @@ pub struct Machine<'a> {
     pub nics: Vec<Nic>,
     /// Disks beside the root and the job's.
     pub more: Vec<Disk>,
+    /// The port of this host's loopback that the guest reaches at 10.0.2.2.
+    pub relay: Option<u16>,
     /// Typed where the boot asks for the passphrase of an encrypted disk.
     pub passphrase: Option<Key>,
     /// Private directory for the job's disks.
@@ -259,7 +261,7 @@ fn spec(
         firmware: machine.firmware,
         disks,
         nics: machine.nics.clone(),
-        relay: None,
+        relay: machine.relay,
         channels: vec![EVENTS_PORT.into(), OUTPUT_PORT.into()],
         boot: machine.boot.clone(),
         accel: machine.accel,

@@ -55,6 +55,32 @@ pub struct Request<'a> {
     pub accel: Accel,
 }
 
+/// The proxy that package managers are told of while steps run. It is nowhere on the guest's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Its address as the guest sees it.
+    pub address: String,
+    /// A lock says what comes, also where that is long out of date.
+    pub replays: bool,
+}
+
+impl Relay {
+    /// For imgforge's own use of package managers, and for apt, whoever starts it.
+    fn variables(&self) -> String {
+        let address = quote(&self.address);
+        format!("export IMGFORGE_RELAY={address}\nexport APT_CONFIG=\"$RUN/apt.conf\"\n")
+    }
+
+    /// apt's settings: what an image sets by itself counts more.
+    fn apt(&self) -> String {
+        let mut text = format!("Acquire::http::Proxy \"{}\";\n", self.address);
+        if self.replays {
+            text.push_str("Acquire::Check-Valid-Until \"false\";\n");
+        }
+        text
+    }
+}
+
 /// A step as the host has to know it while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
@@ -88,14 +114,18 @@ impl Job {
     /// # Errors
     /// When a step is not available yet, or a file that it names cannot be used.
     pub fn prepare(request: &Request<'_>) -> Result<Job> {
-        Job::prepare_with(request, &Tools::default())
+        Job::prepare_with(request, &Tools::default(), None)
     }
 
-    /// As [`Job::prepare`], with toolboxes.
+    /// As [`Job::prepare`], with toolboxes, and a proxy for package managers.
     ///
     /// # Errors
     /// As [`Job::prepare`].
-    pub fn prepare_with(request: &Request<'_>, tools: &Tools) -> Result<Job> {
+    pub fn prepare_with(
+        request: &Request<'_>,
+        tools: &Tools,
+        relay: Option<&Relay>,
+    ) -> Result<Job> {
         let scope = Scope {
             root: request.root,
             vars: request.vars,
@@ -126,7 +156,12 @@ impl Job {
         let mut core = embedded(RUNNER);
         core.extend(steps::files().map(|(path, text)| ArchiveEntry::bytes(path, text)));
         core.push(ArchiveEntry::bytes("plan", plan));
-        core.push(ArchiveEntry::bytes("vars.sh", variables(scope)));
+        let mut vars = variables(scope);
+        if let Some(relay) = relay {
+            vars.push_str(&relay.variables());
+            core.push(ArchiveEntry::bytes("apt.conf", relay.apt()));
+        }
+        core.push(ArchiveEntry::bytes("vars.sh", vars));
         core.extend(main.files);
         let mut archive = vec![ArchiveEntry::archive("core.tar", core)];
         archive.extend(main.payloads);

@@ -19,7 +19,7 @@ pub mod report;
 mod script;
 pub mod watch;
 
-pub use job::{Job, Mode, Request};
+pub use job::{Job, Mode, Relay, Request};
 pub use report::Journal;
 pub use watch::{End, Limits, Session};
 

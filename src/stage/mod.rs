@@ -98,6 +98,7 @@ impl Context<'_> {
             log: self.logs.join(log),
             vouched_only: false,
             locked: self.fetching.locked().cloned(),
+            open: None,
         }
     }
 

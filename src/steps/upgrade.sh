@@ -4,13 +4,13 @@ refresh_lists
 find_manager
 case $MANAGER in
 apt-get) thrice apt full-upgrade ;;
-dnf) thrice dnf -y upgrade ;;
-yum) thrice yum -y upgrade ;;
+dnf) thrice relayed dnf -y upgrade ;;
+yum) thrice relayed yum -y upgrade ;;
 zypper)
 	case $(os ID) in
 	*tumbleweed*) thrice zypper_run dup ;;
 	*) thrice zypper_run update ;;
 	esac
 	;;
-apk) thrice apk upgrade --wait 900 ;;
+apk) thrice relayed apk upgrade --wait 900 ;;
 esac

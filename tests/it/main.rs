@@ -20,6 +20,7 @@ mod layers;
 mod layers_vm;
 mod layouts;
 mod links;
+mod locked;
 mod needrestart;
 mod nobody;
 mod obeyed;

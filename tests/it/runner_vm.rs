@@ -75,6 +75,7 @@ fn run(steps: &[Step], secrets: &[(&str, &str)], limits: Option<Limits>) -> Run 
         nics: Vec::<Nic>::new(),
         more: vec![],
         passphrase: None,
+        relay: None,
         scratch: dir.path(),
         logs: dir.path(),
     };

@@ -18,6 +18,7 @@ fn bound(world: &World, mirror: &str, record: &Record, offline: bool) -> (Proxy,
         log: world.log(),
         vouched_only: false,
         locked: Some(Arc::clone(&locked)),
+        open: None,
     });
     (proxy.unwrap(), locked)
 }

@@ -102,6 +102,7 @@ pub(super) fn boot<'a>(
         nics,
         more: gate.more.to_vec(),
         passphrase: gate.passphrase.clone(),
+        relay: None,
         scratch: gate.scratch,
         logs: gate.logs,
     };

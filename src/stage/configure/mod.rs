@@ -13,15 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::blame;
 use crate::distro;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::qemu_img::{DiskFormat, resize};
-use crate::hypervisor::{Boot, Nic};
-use crate::machine::Arch;
+use crate::hypervisor::{Boot, Nic, has_route};
+use crate::machine::{Arch, Network};
+use crate::proxy::{self, Proxy};
 use crate::recipe::secrets;
 use crate::runner::drive::{Finished, Machine, drive};
-use crate::runner::{Job, Limits, Mode, Request, inject};
+use crate::runner::{Job, Limits, Mode, Relay, Request, inject};
 use crate::stage::Context;
 use crate::stage::install::{BaseFacts, Installed, SourcesFile};
 use crate::steps::{self, Step, Tools};
@@ -112,6 +113,7 @@ fn machine<'a>(
         firmware: recipe.machine.firmware(),
         nics: vec![Nic::on(&recipe.machine.network)],
         more: vec![],
+        relay: None,
         passphrase: secrets::passphrase(recipe, &context.resolved.root),
         scratch,
         logs: context.logs,
@@ -258,7 +260,43 @@ pub(super) fn execute(
         root: &root,
         accel: accel.on(arch),
     };
-    let job = Job::prepare_with(&request, &tools)?;
-    let machine = machine(context, disk, work.name.clone(), scratch)?;
-    run_job(&machine, &job, &work.secrets, context.ui)
+    let proxy = relay(context, work, scratch)?;
+    let told = proxy.as_ref().map(|proxy| Relay {
+        address: proxy.for_clients(),
+        replays: context.fetching.locked().is_some(),
+    });
+    let job = Job::prepare_with(&request, &tools, told.as_ref())?;
+    let mut machine = machine(context, disk, work.name.clone(), scratch)?;
+    machine.relay = proxy.as_ref().map(Proxy::port);
+    let ran = run_job(&machine, &job, &work.secrets, context.ui);
+    if let Some(proxy) = proxy {
+        context.fetching.add(proxy.finish());
+    }
+    ran
+}
+
+/// The proxy for the package managers of a guest that reaches one, to all servers that it reaches.
+///
+/// # Errors
+/// When it cannot start, or a lock binds what is fetched, and the guest fetches by itself.
+fn relay(context: &Context<'_>, work: &Work<'_>, scratch: &Path) -> Result<Option<Proxy>> {
+    let network = &context.recipe().machine.network;
+    let locked = context.fetching.locked();
+    if *network == Network::User && (locked.is_some() || has_route()) {
+        let settings = context.relay(scratch, &format!("{}-proxy.log", work.name));
+        return Proxy::start(proxy::Settings {
+            open: Some(context.host.settings().host_ports.clone()),
+            ..settings
+        })
+        .map(Some);
+    }
+    match locked {
+        Some(locked) => Err(Error::usage(format!(
+            "{} binds only guests on the network `user`",
+            locked.file()
+        ))
+        .cause(format!("on `{network}` the guest fetches by itself"))
+        .hint("write `machine: {network: user}`, or build without --locked")),
+        None => Ok(None),
+    }
 }

@@ -1,5 +1,8 @@
 //! Conditions, files and scripts.
 
+use imgforge::runner::Relay;
+use imgforge::steps::Tools;
+
 use super::*;
 
 #[test]
@@ -96,5 +99,46 @@ fn files_and_scripts_come_from_the_payload() {
             (0o600, 0o755)
         );
         assert!(fake.text("root/order").ends_with("script a b|it's\n"));
+    }
+}
+
+#[test]
+fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
+    for name in SHELLS {
+        let told = "sh -c 'echo relay $IMGFORGE_RELAY; apt-config dump' | grep -e ^relay -e Proxy -e Valid";
+        let mut fake = Fake::new(name, Mode::Configure, &[]);
+        let job = |relay: Option<&Relay>| {
+            let request = Request {
+                mode: Mode::Configure,
+                steps: &[shell(told)],
+                instance: &[],
+                vars: &BTreeMap::new(),
+                secrets: &[],
+                root: fake.dir.path(),
+                accel: Accel::Kvm,
+            };
+            Job::prepare_with(&request, &Tools::default(), relay).unwrap()
+        };
+        let relay = Relay {
+            address: "http://10.0.2.2:4711".into(),
+            replays: true,
+        };
+        fake.job = job(Some(&relay));
+        fake.job
+            .write(&fake.path("dev/vdb"), &fake.path("dev/vdc"))
+            .unwrap();
+        assert!(fake.boot().is_err());
+        let said = fake.text("dev/vport0p2");
+        for line in [
+            "relay http://10.0.2.2:4711",
+            "Acquire::http::Proxy \"http://10.0.2.2:4711\";",
+            "Acquire::Check-Valid-Until \"false\";",
+        ] {
+            assert!(said.contains(line), "{name}: {said}");
+        }
+        let left = Program::new("grep")
+            .args(["-r", "4711"])
+            .arg(fake.path("root"));
+        assert!(left.text().is_err(), "{name}");
     }
 }

@@ -25,6 +25,15 @@ find_manager() {
 	fail "no package manager is known here: apt-get, dnf, yum, zypper or apk is needed"
 }
 
+# Runs a package manager with the build's proxy, of which nothing is left in the guest; apt has it by APT_CONFIG.
+relayed() {
+	if [ -n "${IMGFORGE_RELAY:-}" ]; then
+		env http_proxy="$IMGFORGE_RELAY" https_proxy="$IMGFORGE_RELAY" "$@"
+	else
+		"$@"
+	fi
+}
+
 apt() {
 	apt-get -y -q -o DPkg::Lock::Timeout=900 -o Acquire::Retries=3 \
 		-o APT::Update::Error-Mode=any -o Acquire::Languages=none -o Dpkg::Use-Pty=0 \
@@ -51,10 +60,10 @@ refresh_lists() {
 	find_manager
 	case $MANAGER in
 	apt-get) quiet_apt && thrice apt update ;;
-	dnf) thrice dnf -y makecache ;;
-	yum) thrice yum -y makecache ;;
+	dnf) thrice relayed dnf -y makecache ;;
+	yum) thrice relayed yum -y makecache ;;
 	zypper) thrice zypper_run refresh ;;
-	apk) thrice apk update --wait 900 ;;
+	apk) thrice relayed apk update --wait 900 ;;
 	esac
 	: >"$RUN/lists-fresh"
 }
@@ -94,7 +103,7 @@ need_lists() {
 # 100 and up are information: patches are there, a restart is advised.
 zypper_run() {
 	code=0
-	ZYPP_LOCK_TIMEOUT=900 zypper --non-interactive "$@" || code=$?
+	relayed env ZYPP_LOCK_TIMEOUT=900 zypper --non-interactive "$@" || code=$?
 	[ "$code" -eq 0 ] || { [ "$code" -ge 100 ] && [ "$code" -lt 104 ]; }
 }
 
@@ -104,10 +113,10 @@ install_packages() {
 	find_manager
 	case $MANAGER in
 	apt-get) thrice apt install "$@" ;;
-	dnf) thrice dnf -y install "$@" ;;
-	yum) thrice yum -y install "$@" ;;
+	dnf) thrice relayed dnf -y install "$@" ;;
+	yum) thrice relayed yum -y install "$@" ;;
 	zypper) thrice zypper_run install "$@" ;;
-	apk) thrice apk add --wait 900 "$@" ;;
+	apk) thrice relayed apk add --wait 900 "$@" ;;
 	esac
 }
 

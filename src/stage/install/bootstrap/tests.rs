@@ -21,6 +21,7 @@ fn bootstrap(suite: &str, out: &Path) -> BaseDisk {
             log: scratch.path().join("proxy.log"),
             vouched_only: false,
             locked: None,
+            open: None,
         },
         image: "boot-test",
         bootstrap: &bootstrap,
