@@ -1,6 +1,7 @@
 //! What else readers find in a repository, judged by the programs that read it.
 
 mod boxes;
+mod causes;
 mod page;
 mod query;
 mod sbom;

@@ -1,0 +1,137 @@
+//! `blame`, `size` and `diff` of published images, by the index of their files.
+
+use imgforge::blame::{Claim, File, How, Index, Layer, Removed, SUFFIX, Since, Step};
+use imgforge::sbom::{Kind, Package};
+
+use super::{companions, contents, package};
+use crate::repository::world::*;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn file(path: &str, content: &str, (layer, at): (usize, i64)) -> File {
+    let since = Since {
+        layer,
+        at: Some(at * SECOND),
+    };
+    File {
+        path: path.into(),
+        mode: 0o100_644,
+        size: 3,
+        stored: 4096,
+        content: content.into(),
+        born: since,
+        changed: since,
+        dressed: since,
+        ..File::default()
+    }
+}
+
+/// Of an image with `/etc/motd` by a step, and a program of a package of this version.
+fn index(version: &str, motd: &str) -> Index {
+    let layer = |stage: &str, steps: Vec<Step>| Layer {
+        key: "k".into(),
+        image: "web-node".into(),
+        stage: stage.into(),
+        place: Some(format!("recipes/web-node.yaml:{}", stage.len())),
+        commit: Some("c0ffee".into()),
+        steps,
+    };
+    let step = Step {
+        number: 1,
+        title: "run motd.sh".into(),
+        place: Some("recipes/web-node.yaml:21".into()),
+        began: 100 * SECOND,
+        ended: 110 * SECOND,
+    };
+    let mut program = file("/usr/bin/openssl", version, (0, 5));
+    program.claim = Some(Claim {
+        package: 0,
+        how: How::Listed,
+    });
+    let dir = File {
+        mode: 0o040_755,
+        ..file("/etc", "", (0, 5))
+    };
+    Index {
+        layers: vec![
+            layer("install", vec![]),
+            layer("configure", vec![step]),
+            layer("seal", vec![]),
+        ],
+        packages: vec![package("openssl", version, "")],
+        files: vec![dir, file("/etc/motd", motd, (1, 105)), program],
+        removed: vec![Removed {
+            path: "/etc/machine-id.old".into(),
+            layer: 2,
+        }],
+        unread: vec![],
+    }
+}
+
+#[test]
+fn published_images_say_where_their_files_are_from() {
+    let world = World::new();
+    let repository = world.repository();
+    for (text, version) in [("one", "3.5.1-1"), ("two", "3.5.2-1")] {
+        let disk = world.disk(text);
+        let packages: [Package; 1] = [package("openssl", version, "")];
+        publish_with(&repository, &disk, |p| {
+            p.companions = companions(&disk, &contents(Kind::Deb, &packages));
+            let bytes = index(version, text).to_bytes().unwrap();
+            let name = format!("web-node-{}{SUFFIX}", p.version);
+            p.companions.push(Companion::bytes(name, bytes));
+        })
+        .unwrap();
+    }
+    world.configure("repositories: {main: {path: repo}}\n");
+    let run = |args: &[&str]| world.ok(args).out;
+    let motd = run(&["blame", "web-node@stable:/etc/motd"]);
+    for part in [
+        "/etc/motd: file, 0644, 0:0, 3 B",
+        "configure of web-node, step 1 (run motd.sh), recipes/web-node.yaml:21",
+        "none says that it has it",
+        "c0ffee",
+    ] {
+        assert!(motd.contains(part), "{motd}");
+    }
+    let program = world.ok(&["blame", "web-node@1:/usr/bin/openssl", "--json"]);
+    let program = program.json();
+    assert_eq!(program["package"]["name"], "openssl");
+    assert_eq!(program["package"]["version"], "3.5.1-1");
+    assert_eq!(program["changed"]["stage"], "install");
+    let dir = run(&["blame", "web-node@1:/etc/"]);
+    assert!(
+        dir.contains("/etc: directory") && dir.contains("step 1 (run motd.sh)"),
+        "{dir}"
+    );
+    let gone = world.run(&["blame", "web-node@1:/etc/machine-id.old"]);
+    gone.exits(2).says(&["it was removed by seal of web-node"]);
+    let none = world.run(&["blame", "web-node@1:/etc/none"]);
+    none.exits(2).says(&["web-node@1 has no /etc/none"]);
+
+    let sizes = world
+        .ok(&["size", "web-node@stable", "--by", "package", "--json"])
+        .json();
+    assert_eq!(sizes["bytes"], 3 * 4096);
+    assert_eq!(sizes["parts"][1]["name"], "openssl 3.5.2-1 (amd64)");
+    let page = world.path("size.html");
+    run(&["size", "web-node@stable", "--html", page.to_str().unwrap()]);
+    assert!(std::fs::read_to_string(page).unwrap().contains("<svg"));
+
+    let diff = run(&["diff", "web-node@1", "web-node@2"]);
+    for part in [
+        "package openssl: 3.5.1-1 became 3.5.2-1: 1 file",
+        "configure of web-node, step 1 (run motd.sh), recipes/web-node.yaml:21: 1 file",
+    ] {
+        assert!(diff.contains(part), "{diff}");
+    }
+    let diff = world
+        .ok(&["diff", "web-node@1", "web-node@2", "--json"])
+        .json();
+    assert_eq!(diff["files"].as_array().map(Vec::len), Some(2));
+
+    // One that an older imgforge published.
+    publish(&repository, &world.disk("three"));
+    let old = world.run(&["blame", "web-node@3:/etc/motd"]);
+    old.exits(2).says(&["web-node@3 has no index of its files"]);
+}
