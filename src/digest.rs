@@ -48,7 +48,7 @@ impl fmt::Display for Key {
 }
 
 /// A SHA-256 digest that somebody promises, 64 lower-case hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", inline, extend("format" = "sha256"))]
 pub struct Sha256(String);

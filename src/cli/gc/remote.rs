@@ -34,6 +34,10 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn run(&self, app: &App, asked: Option<&OciAddress>) -> Result<()> {
         let (config, root, _) = session::plain(app)?;
+        let root = root.ok_or_else(|| {
+            Error::usage("without imgforge.yaml nobody knows what is published")
+                .hint("`imgforge gc --remote` in the directory of the recipes, or with -C")
+        })?;
         let address = asked.or(config.store.remote.as_ref()).ok_or_else(|| {
             Error::usage("no shared store is named").hint(
                 "`imgforge gc --remote oci://HOST/NAME`, or `store: {remote: …}` in imgforge.yaml",
@@ -42,7 +46,7 @@ impl Shared {
         let retention = Retention {
             age: self.older_than,
             now: time::now(),
-            published: published(&config, root.as_deref())?,
+            published: published(&config, &root)?,
         };
         let mut inventory = Inventory::read(address)?;
         let (mut count, mut bytes) = (0, 0);
@@ -60,6 +64,15 @@ impl Shared {
             }
         }
         out::print(&foreign(&inventory))?;
+        for (name, _) in config
+            .repositories
+            .iter()
+            .filter(|(_, place)| place.path.is_none())
+        {
+            out::print(&format!(
+                "not asked what it has, as it has no directory here: the repository `{name}`\n"
+            ))?;
+        }
         let size = Size::bytes(bytes).human();
         let left = inventory.count();
         out::print(&match (count, self.yes) {
@@ -95,10 +108,10 @@ fn foreign(inventory: &Inventory) -> String {
 
 /// The stages of all that the repositories of imgforge.yaml have. One that cannot be read stops this: what
 /// it publishes would go.
-fn published(config: &Config, root: Option<&Path>) -> Result<BTreeSet<Key>> {
+fn published(config: &Config, root: &Path) -> Result<BTreeSet<Key>> {
     let mut keys = BTreeSet::new();
     for (name, place) in &config.repositories {
-        let Some((path, root)) = place.path.as_ref().zip(root) else {
+        let Some(path) = &place.path else {
             continue;
         };
         let path = root.join(path);

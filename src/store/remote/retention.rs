@@ -23,6 +23,8 @@ pub struct Inventory {
     /// By tag.
     items: BTreeMap<String, Item>,
     foreign: BTreeSet<String>,
+    /// The manifests of foreign tags: who removes one removes those tags, too.
+    pinned: BTreeSet<Sha256>,
 }
 
 /// An entry, or the epoch of a stage that ages.
@@ -52,7 +54,7 @@ pub struct Retention {
 }
 
 impl Inventory {
-    /// Asks a registry for what it has at an address: one request a thousand tags, and one an item.
+    /// Asks a registry for what it has at an address: one request a thousand tags, and one a tag.
     ///
     /// # Errors
     /// When the registry cannot be reached or refuses, or imgforge is interrupted.
@@ -61,6 +63,7 @@ impl Inventory {
             registry: Registry::open(address, LIMITS)?,
             items: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            pinned: BTreeSet::new(),
         };
         inventory.add_new()?;
         Ok(inventory)
@@ -74,11 +77,14 @@ impl Inventory {
                 continue;
             }
             interrupt::check()?;
+            let found = self.registry.manifest(&tag)?;
             let Some((key, what)) = subject(&tag) else {
+                self.pinned
+                    .extend(found.map(|manifest| Sha256::of(&manifest)));
                 self.foreign.insert(tag);
                 continue;
             };
-            let Some(bytes) = self.registry.manifest(&tag)? else {
+            let Some(bytes) = found else {
                 // Somebody else has removed it.
                 continue;
             };
@@ -151,8 +157,12 @@ impl Inventory {
         let since = retention.now.saturating_sub(retention.age.as_seconds());
         let published =
             |tag: &str| Key::parse(tag).is_some_and(|k| retention.published.contains(&k));
-        let stays =
-            |item: &&Item| item.made >= since || published(&item.tag) || new.contains(&item.tag);
+        let stays = |item: &&Item| {
+            item.made >= since
+                || published(&item.tag)
+                || new.contains(&item.tag)
+                || self.pinned.contains(&item.manifest)
+        };
         let mut left: Vec<&Item> = self.items.values().filter(stays).collect();
         let mut kept: BTreeSet<&str> = left.iter().map(|item| item.tag.as_str()).collect();
         while let Some(item) = left.pop() {

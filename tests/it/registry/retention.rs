@@ -140,6 +140,21 @@ fn what_is_old_goes_unless_something_that_stays_needs_it() {
 }
 
 #[test]
+fn what_others_have_tagged_stays_with_its_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&dir.path().join("registry"), Kind::default());
+    let registry = service.client("imgforge");
+    plant(&registry, &key("old"), 40, &[]);
+    let manifest = registry.manifest(key("old").as_str()).unwrap().unwrap();
+    registry.put_manifest("keep", manifest).unwrap();
+    let address = service.oci("imgforge").parse().unwrap();
+    let mut inventory = Inventory::read(&address).unwrap();
+    assert_eq!(inventory.candidates(&month()), []);
+    inventory.remove(&month(), |_| Ok(())).unwrap();
+    assert!(registry.has_manifest("keep").unwrap());
+}
+
+#[test]
 fn what_was_removed_is_a_miss_and_is_put_there_again() {
     let site = Site::new();
     let a = site.builder("a");
@@ -203,11 +218,17 @@ fn gc_shows_what_goes_and_keeps_what_channels_have() {
     registry.put_manifest("latest", other).unwrap();
     let remote = service.oci("imgforge");
     let gc = |more: &[&str]| world.run(&[&["gc", "--remote", &remote], more].concat());
+    let bare = World::new();
+    std::fs::remove_file(bare.path("imgforge.yaml")).unwrap();
+    let said = bare.run(&["gc", "--remote", &remote, "--yes"]);
+    said.exits(2).says(&["nobody knows what is published"]);
     // What is published cannot be asked: nothing goes.
     gc(&["--yes"])
         .exits(2)
         .says(&["looking what the repository `main` still has"]);
     world.ok(&["publish", "small"]);
+    let more = "{path: repo}, far: {url: \"https://127.0.0.1:1/far\"}";
+    world.replace("imgforge.yaml", "{path: repo}", more);
     let old = key("old");
     let said = gc(&[]).ok();
     said.prints(&[
@@ -215,6 +236,7 @@ fn gc_shows_what_goes_and_keeps_what_channels_have() {
         "1 of 2 would go",
         "--yes does it",
         "which stay: latest\n",
+        "it has no directory here: the repository `far`",
     ]);
     assert!(registry.has_manifest(old.as_str()).unwrap());
     gc(&["--older-than", "41d", "--yes"])
