@@ -274,7 +274,14 @@ fn a_file_that_is_swapped_during_its_stage_gets_into_no_layer() {
     assert_eq!(std::fs::read(world.path("files/disk.raw")).unwrap(), right);
     let stored = world.stored();
     let entry = world.path("state/store").join(&stored[0]);
-    assert_eq!(names(&entry), ["disk.qcow2", "meta.json", "used"]);
+    let own = [
+        "disk.qcow2",
+        "fetched.json",
+        "files.zst",
+        "meta.json",
+        "used",
+    ];
+    assert_eq!(names(&entry), own);
     let plain = world.path("plain.raw");
     let convert = exec::Program::new("qemu-img").args(["convert", "-O", "raw"]);
     convert
