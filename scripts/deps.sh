@@ -193,7 +193,7 @@ detect_secrets() {
 reader_validators() {
   local dir=${CARGO_TARGET_DIR:-target}/reader-validators
   local want="cyclonedx-python-lib[json-validation]==11.12.0 packageurl-python==0.17.6
-    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59 cot==2.2.1 setuptools==75.8.2"
+    in-toto-attestation==0.9.3 prometheus-client==0.26.0 python-simplestreams==0.1.0.post59 cot==2.2.1 spdx-tools==0.8.5 spdx-python-model==0.0.6 setuptools==75.8.2"
   [ "$(cat "$dir/installed" 2>/dev/null)" != "$want" ] || return 0
   say "making $dir"
   rm -rf "$dir"

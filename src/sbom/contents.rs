@@ -5,13 +5,32 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Package};
+use super::{Kind, Package, licence};
 use crate::distro::{apt, sources};
 use crate::error::{Context as _, Result};
 use crate::guest::{Guestfs, Os};
 
 /// Name of the file in the sealed disk's entry.
 pub const FILE: &str = "contents.json";
+
+/// Where packages of the Debian family say their licences.
+const DOCS: &str = "/usr/share/doc";
+
+/// What else is there, as tar's patterns.
+const NO_COPYRIGHTS: &[&str] = &[
+    "*.gz",
+    "*.html",
+    "*.png",
+    "*.pdf",
+    "*.txt",
+    "examples",
+    "changelog*",
+    "NEWS*",
+    "README*",
+];
+
+/// apk's database.
+const APK: &str = "/lib/apk/db/installed";
 
 /// Directory whose files are compared by `diff`.
 const CONFIG: &str = "/etc";
@@ -56,6 +75,30 @@ impl Contents {
             config: BTreeMap::new(),
             sources: vec![],
         })
+    }
+
+    /// Reads the packages' licences where they say them to programs; `scratch` is a directory of the host.
+    ///
+    /// # Errors
+    /// When libguestfs fails, or `scratch` cannot be written.
+    pub fn read_licences(&mut self, guest: &Guestfs, scratch: &Path) -> Result<()> {
+        let licences = match self.kind {
+            Kind::Deb if guest.is_dir(DOCS)? => {
+                let file = tempfile::NamedTempFile::new_in(scratch)
+                    .doing(|| format!("writing to {}", scratch.display()))?;
+                guest.tar_out_without(DOCS, file.path(), NO_COPYRIGHTS)?;
+                licence::of_docs(std::io::BufReader::new(
+                    file.reopen().doing(|| "reading copyrights".into())?,
+                ))
+                .doing(|| "reading copyrights".into())?
+            }
+            Kind::Apk if guest.is_file(APK)? => {
+                licence::of_apk(&String::from_utf8_lossy(&guest.read_file(APK)?))
+            }
+            _ => return Ok(()),
+        };
+        licence::assign(&mut self.packages, &licences);
+        Ok(())
     }
 
     /// Reads where the packages come from, on a system of the Debian family.
@@ -207,7 +250,7 @@ mod tests {
                 version: "3.0".into(),
                 arch: "amd64".into(),
                 source: "openssl".into(),
-                source_version: String::new(),
+                ..Package::default()
             }],
             config,
             sources: vec![],

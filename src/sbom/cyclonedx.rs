@@ -46,14 +46,18 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
             let value = &package.source_version;
             properties.push(json!({"name": "imgforge:source-version", "value": value}));
         }
-        json!({
+        let mut component = json!({
             "type": "library",
             "bom-ref": purl,
             "name": package.name,
             "version": package.version,
             "purl": purl,
             "properties": properties,
-        })
+        });
+        if !package.licence.is_empty() {
+            component["licenses"] = json!([{"expression": package.licence}]);
+        }
+        component
     });
     let root = format!("image:{}@{}", subject.name, subject.version);
     let arch = json!({"name": "imgforge:arch", "value": subject.arch});
@@ -93,7 +97,7 @@ pub(crate) fn timestamp(seconds: u64) -> String {
 }
 
 /// The same for the same bytes.
-fn serial(subject: &Subject<'_>) -> uuid::Uuid {
+pub(super) fn serial(subject: &Subject<'_>) -> uuid::Uuid {
     let text = format!("{} {} {}", subject.name, subject.version, subject.sha512);
     let hash = blake3::hash(text.as_bytes());
     let mut bytes = [0u8; 16];
@@ -147,6 +151,14 @@ struct Component {
     purl: String,
     #[serde(default)]
     properties: Vec<Property>,
+    #[serde(default)]
+    licenses: Vec<Licence>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Licence {
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,6 +209,12 @@ pub fn read(bytes: &[u8]) -> Result<Bill, serde_json::Error> {
             arch,
             source,
             source_version,
+            licence: component
+                .licenses
+                .into_iter()
+                .next()
+                .unwrap_or_default()
+                .expression,
         });
     }
     bill.packages.sort();
@@ -216,7 +234,7 @@ mod tests {
             version: version.into(),
             arch: "amd64".into(),
             source: source.into(),
-            source_version: String::new(),
+            ..Package::default()
         };
         let contents = Contents {
             kind: Kind::Deb,
@@ -227,6 +245,7 @@ mod tests {
                 package("libssl3", "3.0.11-1~deb12u2", "openssl"),
                 Package {
                     source_version: "1.203".into(),
+                    licence: "Vim".into(),
                     ..package("vim", "2:9.0-2", "")
                 },
             ],

@@ -44,7 +44,7 @@ impl Kind {
 }
 
 /// An installed package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Package {
     /// Its name, as the package manager has it.
@@ -60,6 +60,9 @@ pub struct Package {
     /// The version of the source package, where it is another one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_version: String,
+    /// Its licences as an expression of SPDX; empty where the package does not say, or not to programs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub licence: String,
 }
 
 impl Package {
@@ -91,6 +94,7 @@ impl Package {
             name: listed.name.clone(),
             version,
             arch: listed.arch.clone(),
+            licence: String::new(),
         }
     }
 
@@ -185,8 +189,7 @@ pub(crate) mod tests {
             name: name.into(),
             version: version.into(),
             arch: "amd64".into(),
-            source: String::new(),
-            source_version: String::new(),
+            ..Package::default()
         }
     }
 

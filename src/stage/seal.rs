@@ -70,7 +70,7 @@ impl Layer<Sealed> {
 
 /// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
 /// own.
-const VERSION: u32 = 15;
+const VERSION: u32 = 16;
 
 /// The stage's row.
 pub const STAGE: Stage = Stage {
@@ -192,6 +192,7 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     let report = open.seal(context, &below.install, &declared)?;
     contents.read_config(&open.guest, context.dir)?;
     contents.read_sources(&open.guest)?;
+    contents.read_licences(&open.guest, context.dir)?;
     // The file systems are those of this session.
     let os = Os {
         filesystems: vec![],

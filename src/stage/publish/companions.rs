@@ -10,7 +10,7 @@ use crate::blame;
 use crate::error::Result;
 use crate::git::RecipeCommit;
 use crate::repository::Companion;
-use crate::sbom::{Contents, cyclonedx};
+use crate::sbom::{Contents, cyclonedx, spdx};
 use crate::stage::{Artifact, OfSealed as _};
 use crate::sysprep::Declared;
 use crate::targets::gate;
@@ -68,18 +68,18 @@ fn described(request: &Request<'_>) -> Vec<(&'static str, Vec<u8>)> {
     let Some(contents) = Contents::read(sealed.path()) else {
         return vec![];
     };
-    let bill = cyclonedx::write(
-        &cyclonedx::Subject {
-            name: plan.name(),
-            version: plan.version(),
-            arch: plan.resolved.recipe.machine.arch.as_str(),
-            sha512: &request.packed.facts().sha512,
-            created: sealed.meta().created,
-        },
-        &contents,
-    );
+    let subject = cyclonedx::Subject {
+        name: plan.name(),
+        version: plan.version(),
+        arch: plan.resolved.recipe.machine.arch.as_str(),
+        sha512: &request.packed.facts().sha512,
+        created: sealed.meta().created,
+    };
+    let bytes = |bill: Value| format!("{bill:#}\n").into_bytes();
     let mut described = vec![
-        (".cdx.json", format!("{bill:#}\n").into_bytes()),
+        (".cdx.json", bytes(cyclonedx::write(&subject, &contents))),
+        (".spdx.json", bytes(spdx::write(&subject, &contents))),
+        (".spdx3.json", bytes(spdx::write_3(&subject, &contents))),
         (".packages", contents.package_list().into_bytes()),
         (".config.sha256", contents.config_list().into_bytes()),
     ];

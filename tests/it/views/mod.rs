@@ -43,7 +43,7 @@ pub(crate) fn package(name: &str, version: &str, source: &str) -> Package {
         version: version.into(),
         arch: "amd64".into(),
         source: source.into(),
-        source_version: String::new(),
+        ..Package::default()
     }
 }
 

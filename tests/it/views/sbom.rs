@@ -1,6 +1,7 @@
 //! SBOM and provenance, judged by the ecosystem's own libraries.
 
 use imgforge::git::RecipeCommit;
+use imgforge::sbom::spdx;
 use imgforge::stage::publish::provenance::{self, File as Subject, Provenance, Stage};
 use imgforge::store::inputs::Inputs;
 
@@ -68,6 +69,91 @@ fn an_sbom_is_valid_cyclonedx_with_canonical_package_urls() {
         python(VALIDATE).input(broken.to_string()).text().is_err(),
         "the validator can say no"
     );
+}
+
+/// Prints how many packages the bill has, after the validator of the format's own tools.
+const SPDX_2: &str = "\
+import sys, json
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+document = JsonLikeDictParser().parse(json.load(sys.stdin))
+problems = validate_full_spdx_document(document)
+assert not problems, [problem.validation_message for problem in problems]
+print('valid', len(document.packages))
+";
+
+/// As above, by the classes that the project generates of its model: types, what is required, what is named.
+const SPDX_3: &str = "\
+import io, sys
+from spdx_python_model.bindings import v3_0_1 as spdx
+objects = spdx.SHACLObjectSet()
+spdx.JSONLDDeserializer().read(sys.stdin.buffer, objects)
+objects.link()
+assert not objects.missing_ids, objects.missing_ids
+spdx.JSONLDSerializer().write(objects, io.BytesIO())
+print('valid', len(list(objects.foreach_type('software_Package'))))
+";
+
+#[test]
+fn an_sbom_is_valid_spdx_of_both_versions_with_licences() {
+    let licences = [
+        "MIT",
+        "(GPL-2.0-or-later OR Artistic-1.0-Perl) AND LicenseRef-public-domain",
+        "GPL-3.0-or-later WITH GCC-exception-3.1 AND LicenseRef-GPL-2-or-later-with-OpenSSL-exception",
+        "",
+    ];
+    let named = ["libstdc++6", "vim", "perl-base", "bash"];
+    let packages = named.iter().zip(licences).map(|(name, licence)| Package {
+        licence: licence.into(),
+        ..package(name, "2:1.0-1~x+b1", "source")
+    });
+    let packages: Vec<Package> = packages.collect();
+    let sha512 = "ab".repeat(64);
+    let subject = cyclonedx::Subject {
+        name: "web-node",
+        version: "0123456789ab",
+        arch: "x86_64",
+        sha512: &sha512,
+        created: 1_767_225_600,
+    };
+    for kind in [Kind::Deb, Kind::Rpm] {
+        let contents = contents(kind, &packages);
+        let (two, three) = (
+            spdx::write(&subject, &contents),
+            spdx::write_3(&subject, &contents),
+        );
+        assert_eq!(
+            two.to_string(),
+            spdx::write(&subject, &contents).to_string()
+        );
+        assert_eq!(
+            three.to_string(),
+            spdx::write_3(&subject, &contents).to_string()
+        );
+        for (script, bill) in [(SPDX_2, &two), (SPDX_3, &three)] {
+            let said = python(script).input(bill.to_string()).text().unwrap();
+            assert_eq!(said, "valid 5");
+        }
+        let bill = cyclonedx::write(&subject, &contents);
+        let said = python(VALIDATE).input(bill.to_string()).text().unwrap();
+        assert_eq!(said, "valid 4");
+        let read = cyclonedx::read(bill.to_string().as_bytes()).unwrap();
+        assert!(
+            read.packages
+                .iter()
+                .all(|package| packages.contains(package))
+        );
+        let (mut two, mut three) = (two, three);
+        two["packages"][1]["licenseDeclared"] = json!("LicenseRef-nobody-explains");
+        three["@graph"][5]["nonsense"] = json!(1);
+        for (script, bill) in [(SPDX_2, two), (SPDX_3, three)] {
+            let said = python(script).input(bill.to_string()).text();
+            assert!(said.is_err(), "the validator can say no");
+        }
+    }
+    let none = spdx::write_3(&subject, &contents(Kind::Deb, &[]));
+    let said = python(SPDX_3).input(none.to_string()).text().unwrap();
+    assert_eq!(said, "valid 1");
 }
 
 #[test]

@@ -156,6 +156,8 @@ fn files(revision: &Revision) -> Vec<Value> {
 fn what(name: &str, target: &str, format: &str) -> String {
     match name {
         name if name.ends_with(packages::SBOM) => "SBOM (CycloneDX)".into(),
+        name if name.ends_with(".spdx.json") => "SBOM (SPDX 2.3)".into(),
+        name if name.ends_with(".spdx3.json") => "SBOM (SPDX 3.0)".into(),
         name if name.ends_with(packages::CONFIG) => "configuration files".into(),
         name if name.ends_with(".packages") => "package list".into(),
         name if name.ends_with(".provenance.json") => "provenance (SLSA)".into(),
