@@ -64,6 +64,7 @@ OTHERS = [
     bench("repository", "src/repository", "src/gpg", "src/index"),
     bench("seal", "src/sysprep", "src/guest"),
     bench("targets", "src/targets"),
+    bench("updates", "src/updates", "src/sbom"),
     image("debian-mini"),
     image("ubuntu-base"),
     image("node-base"),

@@ -66,6 +66,7 @@
 //! * `holes`: where a file has data
 //! * `error`: what went wrong, for whom, and what to do next
 //! * `machine`: the machine that an image is made for, in every vocabulary
+//! * `severity`: how bad a vulnerability is
 //! * `units`: sizes and durations
 //! * `access`: names of accounts, owners, permissions
 //! * `address`: addresses, whose users and passwords are hidden
@@ -110,6 +111,7 @@ pub mod repository;
 pub mod runner;
 pub mod sbom;
 pub mod scan;
+pub mod severity;
 pub mod stage;
 pub mod steps;
 pub mod store;

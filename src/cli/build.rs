@@ -1,5 +1,6 @@
 //! `imgforge build`.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -12,6 +13,8 @@ use crate::engine::{self, Queue, Run, Wishes};
 use crate::error::{Error, Result};
 use crate::host::memory;
 use crate::pipeline::graph::{self, Outcome, Room};
+use crate::pipeline::updated::{self, Rebuild};
+use crate::pipeline::updates::{self, Scope};
 use crate::pipeline::whole::{self, Wholes};
 use crate::pipeline::{self, Options, Session};
 use crate::registry;
@@ -28,6 +31,9 @@ pub(crate) struct Build {
     /// Builds every image; one that fails does not stop the others
     #[arg(long)]
     all: bool,
+    /// Builds those of the images for which fixes wait, and all that is built on them
+    #[arg(long, conflicts_with_all = ["from", "on", "offline", "refresh"])]
+    updated: bool,
     /// Makes STAGE and what follows again, under new keys with which later builds go on
     #[arg(long, value_name = "STAGE")]
     from: Option<StageId>,
@@ -112,6 +118,13 @@ impl Build {
             session::share(&mut session, self.remote.as_ref())?;
         }
         let names = session::names(&session, &self.names, self.all)?;
+        let Some(Rebuild {
+            images: names,
+            from,
+        }) = self.chosen(app, &session, names)?
+        else {
+            return Ok(());
+        };
         let options = Options {
             from: self.from,
             until: self.until,
@@ -156,7 +169,7 @@ impl Build {
                 None => return Ok(()),
             },
             None => {
-                let failed = each(app, &session, &options, &names)?;
+                let failed = each(app, &session, &options, &names, &from)?;
                 if self.lock && failed.is_empty() {
                     let mut names = names.iter();
                     names.try_for_each(|name| super::lock::write(&session, &options, name))?;
@@ -165,6 +178,38 @@ impl Build {
             }
         };
         end(app, &failed, names.len(), self.from.is_some())
+    }
+
+    /// What is built: all, or with `--updated` only what has fixes waiting and what is built on that; nothing
+    /// where none wait.
+    fn chosen(&self, app: &App, session: &Session, names: Vec<String>) -> Result<Option<Rebuild>> {
+        if !self.updated {
+            return Ok(Some(Rebuild {
+                images: names,
+                from: BTreeMap::new(),
+            }));
+        }
+        let scope = Scope {
+            names: &self.names,
+            ..Scope::default()
+        };
+        let report = updates::look(session, &scope)?;
+        for image in &report.images {
+            for why in &image.unread {
+                app.ui
+                    .warning(format!("{} is not judged: {why}", image.at.image));
+            }
+        }
+        let rebuild = updated::choose(session, &report, &self.vars)?;
+        if rebuild.images.is_empty() {
+            app.ui.notice("no fixes wait: nothing is built");
+            return Ok(None);
+        }
+        app.ui.notice(format!(
+            "fixes wait: building {}",
+            rebuild.images.join(", ")
+        ));
+        Ok(Some(rebuild))
     }
 
     /// Gives the jobs to an engine and stays with them; nothing comes back where nobody stays.
@@ -311,17 +356,27 @@ fn named(targets: &[String]) -> Result<()> {
 
 /// A single image's error is the command's; of several, each is told and counted, and what builds
 /// on a failed one is left out.
-fn each(app: &App, session: &Session, options: &Options, names: &[String]) -> Result<Vec<String>> {
+fn each(
+    app: &App,
+    session: &Session,
+    options: &Options,
+    names: &[String],
+    from: &BTreeMap<String, StageId>,
+) -> Result<Vec<String>> {
     let wholes = Wholes::new(names);
+    let own = |name: &str| Options {
+        from: from.get(name).copied().or(options.from),
+        ..options.clone()
+    };
     if let [name] = names {
-        return pipeline::build(session, options, name, &wholes).map(|()| vec![]);
+        return pipeline::build(session, &own(name), name, &wholes).map(|()| vec![]);
     }
     let nodes = pipeline::nodes(session, options, names);
     let room = Room {
         memory: memory::free().unwrap_or(Size::bytes(0)),
         images: app.globals.most()?.map_or(nodes.len(), NonZeroUsize::get),
     };
-    let work = |name: &str| pipeline::build(session, options, name, &wholes);
+    let work = |name: &str| pipeline::build(session, &own(name), name, &wholes);
     let tell = |error: &Error| app.ui.warning(error.render().trim_end().to_owned());
     let results = graph::run_telling(&nodes, room, work, tell)?;
     for name in wholes.incomplete() {

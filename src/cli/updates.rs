@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{App, out, place, session};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::updates::{Scope, look};
+use crate::severity::Severity;
 use crate::ui::summary::table;
 use crate::units::age;
 use crate::updates::{ImageUpdates, Report, Update};
@@ -97,6 +98,7 @@ fn conclude(report: &Report) -> Result<()> {
                 .iter()
                 .map(|why| format!("{}: {why}", name(image)))
         })
+        .chain(report.problems.iter().cloned())
         .collect();
     let (kind, said, hint) = match (pending.first(), unread.is_empty()) {
         (None, true) => return Ok(()),
@@ -152,13 +154,14 @@ fn text(report: &Report) -> String {
                 (count, false) => format!("{count}, perhaps more"),
             },
             image.security().to_string(),
+            image.severity().map_or("-", Severity::name).to_owned(),
             dash(&waits.unwrap_or_default()),
         ]
     });
     let head = [
-        "IMAGE", "ARCH", "CHANNEL", "REVISION", "PACKAGES", "UPDATES", "SECURITY", "SINCE",
+        "IMAGE", "ARCH", "CHANNEL", "REVISION", "PACKAGES", "UPDATES", "SECURITY", "WORST", "SINCE",
     ];
-    let right = [false, false, false, true, true, true, true, true];
+    let right = [false, false, false, true, true, true, true, false, true];
     let mut text = table(head, right, rows);
     for image in report
         .images
@@ -174,20 +177,22 @@ fn text(report: &Report) -> String {
                 suite,
                 ..
             } = update;
-            let kind = if update.security { "security" } else { "" };
+            let kind = match (update.security, update.severity) {
+                (false, _) => "".to_owned(),
+                (true, Severity::Unknown) => "security".to_owned(),
+                (true, severity) => format!("security, {}", severity.name()),
+            };
             [
                 format!("  {package}"),
                 installed.clone(),
                 available.clone(),
                 suite.clone(),
-                kind.to_owned(),
+                kind,
+                update.advisories.join(" "),
             ]
         });
-        text += &table(
-            ["  PACKAGE", "HAS", "GETS", "SUITE", "KIND"],
-            [false; 5],
-            rows,
-        );
+        let head = ["  PACKAGE", "HAS", "GETS", "SUITE", "KIND", "CLOSES"];
+        text += &table(head, [false; 6], rows);
     }
     text
 }

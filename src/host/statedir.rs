@@ -31,6 +31,7 @@ pub const NAMES: &[&str] = &[
     "records",
     "repositories",
     "store",
+    "updates",
 ];
 
 /// What to type where a state directory cannot be one.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::status::StatusReport;
+use super::status::{StatusReport, WaitingFixes};
 
 /// Writes the exposition format, version 0.0.4.
 pub fn render(report: &StatusReport) -> String {
@@ -93,7 +93,50 @@ const PLACES: &[OfPlace] = &[
     ),
 ];
 
+/// One number of the fixes that wait for what a channel has.
+type OfFixes = (&'static str, &'static str, fn(&WaitingFixes, u64) -> u64);
+
+const FIXES: &[OfFixes] = &[
+    (
+        "imgforge_pending_fixes",
+        "Packages of which the mirrors have newer versions.",
+        |fixes, _| fixes.updates,
+    ),
+    (
+        "imgforge_pending_security_fixes",
+        "How many of them are security fixes.",
+        |fixes, _| fixes.security,
+    ),
+    (
+        "imgforge_pending_fixes_age_seconds",
+        "Since when the oldest of them waits; 0 when none does.",
+        |fixes, at| fixes.since.map_or(0, |since| at.saturating_sub(since)),
+    ),
+    (
+        "imgforge_pending_fixes_looked_timestamp_seconds",
+        "When the mirrors were looked at.",
+        |fixes, _| fixes.at,
+    ),
+];
+
 fn published(page: &mut Page, report: &StatusReport) {
+    for (name, help, value) in FIXES {
+        page.family(name, "gauge", help);
+        for image in &report.images {
+            for place in &image.places {
+                let labels = [
+                    ("repository", &*place.repository),
+                    ("channel", &place.channel),
+                    ("image", &image.image),
+                    ("arch", &place.arch),
+                ];
+                if let Some(fixes) = &place.fixes {
+                    page.sample(&labels, value(fixes, report.at));
+                }
+            }
+        }
+    }
+
     for (name, help, value) in PLACES {
         page.family(name, "gauge", help);
         for image in &report.images {

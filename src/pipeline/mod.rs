@@ -1,5 +1,6 @@
 //! From a recipe to a published image: what runs, in which order, and what is kept.
 
+mod advised;
 pub mod clean;
 pub mod graph;
 mod guard;
@@ -15,6 +16,7 @@ mod run;
 pub mod shell;
 pub mod signed;
 pub mod status;
+pub mod updated;
 pub mod updates;
 pub mod whole;
 

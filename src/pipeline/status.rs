@@ -1,10 +1,12 @@
 //! Recipes against store against every channel: what would be built and why, what is published
 //! from which commit, and what drifted.
 
+mod fixes;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use fixes::WaitingFixes;
 use places::{known, not_in, of_placement};
 use serde::Serialize;
 
@@ -104,7 +106,10 @@ pub struct PlaceStatus {
     pub current: bool,
     /// Whether what the recipe makes now is what a share of the machines gets first.
     pub on_trial: bool,
-    /// What the rules of the channel say of it.
+    /// The fixes that waited for it when `imgforge updates` looked last; none where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<WaitingFixes>,
+    /// What the rules of the channel say of it, and how many fixes wait.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -161,6 +166,7 @@ pub fn report(session: &Session, names: &[String], channel: Option<&str>) -> Res
             images.extend(look(name)?);
         }
     }
+    fixes::add(session, &mut images);
     if let Some(channel) = channel
         && images
             .iter()

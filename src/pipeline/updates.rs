@@ -3,6 +3,8 @@
 use super::status::repositories;
 use super::{Options, Session, plan, whole};
 use crate::error::{Error, Result};
+use crate::http::Url;
+use crate::recipe::config::AdvisoryFormat;
 use crate::repository::State;
 use crate::repository::state::Revision;
 use crate::repository::views::packages;
@@ -34,14 +36,7 @@ pub fn look(session: &Session, scope: &Scope<'_>) -> Result<Report> {
         true => built(session, scope)?,
         false => published(session, scope)?,
     };
-    let root = session.repo.root();
-    let keyrings = session.config.updates.keyrings.iter();
-    let settings = Settings {
-        mirrors: session.config.mirrors.clone(),
-        keyrings: keyrings.map(|name| root.join(name)).collect(),
-        state: session.store.planned_in().to_owned(),
-        offline: scope.offline,
-    };
+    let settings = settings(session, scope.offline)?;
     let report = updates::look(&settings, &subjects, now())?;
     if !scope.built {
         let all = repositories(session)?;
@@ -53,6 +48,32 @@ pub fn look(session: &Session, scope: &Scope<'_>) -> Result<Report> {
         report.keep(&settings.state, exists)?;
     }
     Ok(report)
+}
+
+/// What imgforge.yaml says of mirrors, keyrings and advisories.
+pub(super) fn settings(session: &Session, offline: bool) -> Result<Settings> {
+    let root = session.repo.root();
+    let below = |names: &[String]| names.iter().map(|name| root.join(name)).collect();
+    Ok(Settings {
+        mirrors: session.config.mirrors.clone(),
+        keyrings: below(&session.config.updates.keyrings),
+        state: session.store.planned_in().to_owned(),
+        offline,
+        advisories: advisories(session)?,
+        vex: below(&session.config.vex),
+    })
+}
+
+/// The files of advisories that imgforge.yaml names.
+fn advisories(session: &Session) -> Result<Vec<(AdvisoryFormat, Url)>> {
+    let files = session.config.advisories.iter().map(|file| {
+        let url = match file.from.contains("://") {
+            true => Url::parse(&file.from),
+            false => Url::of_path(&session.repo.root().join(&file.from)),
+        };
+        Ok((file.format, url?))
+    });
+    files.collect()
 }
 
 /// What channels have now.
@@ -143,14 +164,19 @@ fn built(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
                 channel: String::new(),
                 revision: None,
             },
-            contents: contents.map(|contents| Packages {
-                kind: contents.kind,
-                distro: contents.distro,
-                release: contents.release,
-                packages: contents.packages,
-                sources: contents.sources,
-            }),
+            contents: contents.map(of_contents),
         });
     }
     Ok(subjects)
+}
+
+/// The packages of a sealed disk.
+pub(super) fn of_contents(contents: Contents) -> Packages {
+    Packages {
+        kind: contents.kind,
+        distro: contents.distro,
+        release: contents.release,
+        packages: contents.packages,
+        sources: contents.sources,
+    }
 }

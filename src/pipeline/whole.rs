@@ -8,7 +8,7 @@ use crate::host::outlet::Folder;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::run::HeldLocks;
 use crate::pipeline::shell::Running;
-use crate::pipeline::{Options, Session};
+use crate::pipeline::{Options, Session, advised};
 use crate::recipe::Repo;
 use crate::stage::check::Checked;
 use crate::stage::pack::Packed;
@@ -124,6 +124,9 @@ pub fn refuse_parts(repo: &Repo, images: &[String], vars: &[(String, String)]) -
 /// # Errors
 /// When a file cannot be written, or as the publication.
 pub(super) fn hand_over(session: &Session, options: &Options, built: &[Built]) -> Result<()> {
+    for one in built {
+        advised::admit(session, options.offline, one)?;
+    }
     for whole in built.chunk_by(|one, next| one.plan.name() == next.plan.name()) {
         copy(session, options, whole)?;
     }

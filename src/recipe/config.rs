@@ -61,6 +61,32 @@ pub struct Config {
     pub host_ports: Vec<u16>,
     /// Where `imgforge updates` looks for fixes.
     pub updates: UpdatesConfig,
+    /// Which vulnerabilities packages have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<AdvisoryFile>,
+    /// OpenVEX documents, which say what of it does not apply, and why; relative paths start at this file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vex: Vec<String>,
+}
+
+/// A file with advisories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AdvisoryFile {
+    /// Its format.
+    pub format: AdvisoryFormat,
+    /// Its path or address; relative paths start at this file.
+    pub from: String,
+}
+
+/// Formats of files with advisories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdvisoryFormat {
+    /// OSV's: a zip or a directory with a file each, one file of one or of many.
+    Osv,
+    /// That of Debian's security tracker.
+    DebianTracker,
 }
 
 /// Where `imgforge updates` looks for fixes.

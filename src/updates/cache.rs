@@ -2,7 +2,7 @@
 //! (`If-None-Match`, `If-Modified-Since`), those that do not have their digest for a name.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +11,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Error, Result};
 use crate::host::durable::write_atomic;
-use crate::http::{Client, Limits, Method, Request, Url};
+use crate::http::{Client, Limits, Method, Piece, Request, Url};
 
 /// The largest signed index of a suite, in bytes: Debian's has 0.2 MB.
 const LARGEST_INDEX: u64 = 32 << 20;
 
 /// The largest list of packages, in bytes: Debian's has 10 MB, with xz.
 const LARGEST_LIST: u64 = 1 << 30;
+
+/// The largest file of advisories, in bytes.
+const LARGEST_FILE: u64 = 4 << 30;
 
 /// What nobody has asked for that long goes.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
@@ -168,6 +171,63 @@ impl Cache {
     fn paths(&self, url: &Url) -> (PathBuf, PathBuf) {
         let name = hex::encode(Sha256::digest(url.to_string()));
         (self.dir.join(&name), self.dir.join(format!("{name}.json")))
+    }
+
+    /// A large file that may change. It is fetched again where the server cannot say that it is the same.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is larger than such a file is.
+    pub(super) fn large(&self, url: &Url) -> Result<PathBuf> {
+        if let Some(path) = url.local() {
+            return Ok(path);
+        }
+        let (path, beside) = self.paths(url);
+        let kept = std::fs::read(&beside).ok().filter(|_| path.is_file());
+        let note = kept.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        if self.offline {
+            return match note {
+                Some(_) => Ok(path),
+                None => Err(Error::stage(format!("{url} was never read on this host"))
+                    .hint("without --offline it is")),
+            };
+        }
+        let client = Client::to(url, LIMITS)?;
+        let mut stream = client.open(url)?;
+        let known = note.and_then(|note| note.etag);
+        if known.is_some() && stream.validator() == known.as_deref() {
+            return Ok(path);
+        }
+        let doing = || format!("writing to {}", self.dir.display());
+        let mut part = tempfile::NamedTempFile::new_in(&self.dir).doing(doing)?;
+        let mut size = 0;
+        while let Some(piece) = stream.next_piece()? {
+            match piece {
+                Piece::Restart => {
+                    part.as_file_mut().set_len(0).doing(doing)?;
+                    part.as_file_mut().rewind().doing(doing)?;
+                    size = 0;
+                }
+                Piece::Bytes(bytes) => {
+                    part.write_all(&bytes).doing(doing)?;
+                    size += bytes.len() as u64;
+                }
+            }
+            if size > LARGEST_FILE {
+                let limit = crate::units::Size::bytes(LARGEST_FILE).human();
+                return Err(Error::stage(format!("{url} has more than {limit}")));
+            }
+        }
+        let note = Note {
+            url: url.to_string(),
+            fetched: self.at,
+            etag: stream.validator().map(str::to_owned),
+            last_modified: None,
+        };
+        part.persist(&path)
+            .map_err(|refused| refused.error)
+            .doing(doing)?;
+        write_atomic(&beside, &serde_json::to_vec(&note).unwrap_or_default())?;
+        Ok(path)
     }
 
     /// A file that is known by its digest and size, from the first of `urls` that has it. What comes is not

@@ -3,13 +3,16 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::advisories::Finding;
+use super::sources::Sources;
 use super::suite::{Asked, Loaded, Want};
-use super::{Packages, Sources, Update};
+use super::{Packages, Update};
 use crate::address::hide;
 use crate::distro::release::Offer;
 use crate::error::Result;
 use crate::sbom::version::compare;
 use crate::sbom::{Kind, Package};
+use crate::severity::Severity;
 
 /// What was found out about an image.
 pub(super) struct Judged {
@@ -60,6 +63,25 @@ pub(super) fn judge(
     Judged { updates, unread }
 }
 
+/// Says of each update which advisories it closes: those that nothing excuses.
+pub(super) fn close(kind: Kind, updates: &mut [Update], findings: &[Finding]) {
+    for update in updates {
+        let closes = |finding: &&Finding| {
+            let newer =
+                |fixed: &String| compare(kind, &update.source_version, fixed) != Ordering::Less;
+            finding.source == update.source
+                && finding.excuse.is_none()
+                && finding.fixed.as_ref().is_some_and(newer)
+        };
+        let closed: Vec<&Finding> = findings.iter().filter(closes).collect();
+        let severity = closed.iter().map(|finding| finding.severity).max();
+        let ids = closed.iter().map(|finding| finding.id.clone()).collect();
+        update.security |= !closed.is_empty();
+        update.severity = severity.unwrap_or_default();
+        update.advisories = ids;
+    }
+}
+
 /// The newest version that the image would get of a package, if it is newer than what it has.
 fn update(
     kind: Kind,
@@ -103,6 +125,9 @@ fn update(
     Some(Update {
         package: package.name.clone(),
         source: best.source.clone(),
+        source_version: best.source_version.clone(),
+        advisories: vec![],
+        severity: Severity::Unknown,
         arch: package.arch.clone(),
         installed: package.version.clone(),
         available: best.version.clone(),

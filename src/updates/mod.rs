@@ -1,8 +1,10 @@
 //! Which images have fixes waiting: what the mirrors' signed indexes offer, against the packages that
 //! images have.
 
+pub mod advisories;
 mod cache;
 mod judge;
+mod sources;
 mod suite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,15 +13,21 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::error::Result;
-use crate::machine::Arch;
-use crate::sbom::{Kind, Package};
+use crate::error::{Kind, Result};
+use crate::http::Url;
+use crate::recipe::config::AdvisoryFormat;
+use crate::sbom::{self, Package};
+use crate::severity::Severity;
+use advisories::{Advisories, Finding, Vex};
 use cache::Cache;
 use judge::Judged;
-use suite::{Asked, Loaded, Want};
+use suite::Loaded;
 
 /// Where the last report lies, below the state directory.
 const LAST: &str = "updates/last.json";
+
+/// Where it stands when advisories were seen first.
+const SEEN: &str = "updates/seen.json";
 
 /// An image whose packages are known.
 #[derive(Debug, Clone)]
@@ -53,7 +61,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packages {
     /// Whose rules their versions follow.
-    pub kind: Kind,
+    pub kind: sbom::Kind,
     /// The distribution, such as `debian`.
     pub distro: String,
     /// Its version, such as `12.11`.
@@ -75,6 +83,10 @@ pub struct Settings {
     pub state: PathBuf,
     /// Asks no server.
     pub offline: bool,
+    /// Files of advisories.
+    pub advisories: Vec<(AdvisoryFormat, Url)>,
+    /// OpenVEX documents.
+    pub vex: Vec<PathBuf>,
 }
 
 /// Fixes that wait.
@@ -85,6 +97,9 @@ pub struct Report {
     pub at: u64,
     /// The suites that were read.
     pub suites: Vec<SuiteStatus>,
+    /// What of the advisories could not be read, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// The images.
     pub images: Vec<ImageUpdates>,
 }
@@ -117,6 +132,9 @@ pub struct ImageUpdates {
     pub packages: usize,
     /// The packages of which there is a newer version.
     pub updates: Vec<Update>,
+    /// The vulnerabilities that its packages have, by the advisories that imgforge.yaml names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<Finding>,
     /// What could not be judged, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
@@ -138,8 +156,16 @@ pub struct Update {
     pub available: String,
     /// The suite that has it.
     pub suite: String,
-    /// Whether a suite of security fixes has a newer version than the image.
+    /// The version of its source package.
+    pub source_version: String,
+    /// Whether a suite of security fixes has a newer version than the image, or an advisory is closed by it.
     pub security: bool,
+    /// Identifiers of the advisories that it closes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<String>,
+    /// How bad the worst of them is.
+    #[serde(default)]
+    pub severity: Severity,
     /// When it was seen first, seconds since 1970.
     pub since: u64,
 }
@@ -150,6 +176,12 @@ impl ImageUpdates {
         self.updates.iter().filter(|update| update.security).count()
     }
 
+    /// How bad the worst vulnerability is that nothing excuses; none where there is none.
+    pub fn severity(&self) -> Option<Severity> {
+        let counts = self.advisories.iter().filter(|one| one.excuse.is_none());
+        counts.map(|one| one.severity).max()
+    }
+
     /// When the oldest update was seen first, seconds since 1970.
     pub fn since(&self) -> Option<u64> {
         self.updates.iter().map(|update| update.since).min()
@@ -157,6 +189,11 @@ impl ImageUpdates {
 }
 
 impl Report {
+    /// What it says of what a channel has.
+    pub fn of(&self, place: &Place) -> Option<&ImageUpdates> {
+        self.images.iter().find(|image| image.at == *place)
+    }
+
     /// The last one that was made on this host; none before the first.
     pub fn last(state: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()
@@ -202,7 +239,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         settings.offline,
         at,
     )?;
-    let asked = ask(settings, subjects);
+    let asked = sources::ask(settings, subjects);
     let wanted: BTreeSet<&str> = subjects
         .iter()
         .filter_map(|subject| subject.contents.as_ref().ok())
@@ -214,7 +251,9 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         })
         .collect();
     let loaded = suite::load_all(&cache, settings, &asked, &wanted, at)?;
+    let (known, vex, problems) = read_advisories(&cache, settings, subjects)?;
     let before = Report::last(&settings.state).unwrap_or_default();
+    let mut seen = Seen::read(&settings.state);
     let images = subjects.iter().map(|subject| {
         let old = before
             .images
@@ -229,17 +268,25 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                 at: subject.at.clone(),
                 packages: 0,
                 updates: vec![],
+                advisories: vec![],
                 unread: vec![why.clone()],
             },
             Ok(contents) => {
-                let Judged { updates, unread } = judge::judge(
+                let Judged {
+                    mut updates,
+                    unread,
+                } = judge::judge(
                     contents,
-                    &sources(settings, contents, &subject.at.arch),
+                    &sources::of(settings, contents, &subject.at.arch),
                     &loaded,
                     &|package| since(package).unwrap_or(at),
                 );
+                let first = |id: &str| seen.0.get(id).copied().unwrap_or(at);
+                let advisories = known.of(contents, &vex, &subject.at.image, &first);
+                judge::close(contents.kind, &mut updates, &advisories);
                 ImageUpdates {
                     at: subject.at.clone(),
+                    advisories,
                     packages: contents.packages.len(),
                     updates,
                     unread,
@@ -247,83 +294,97 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
             }
         }
     });
-    let images = images.collect();
+    let images: Vec<ImageUpdates> = images.collect();
+    images.iter().for_each(|image| seen.add(&image.advisories));
+    seen.keep(&settings.state)?;
     let suites: BTreeSet<SuiteStatus> = loaded.values().flatten().map(Loaded::status).collect();
     cache.tidy();
     Ok(Report {
         at,
         suites: suites.into_iter().collect(),
+        problems,
         images,
     })
 }
 
-/// Which suites are to be read, and what of each.
-fn ask(settings: &Settings, subjects: &[Subject]) -> BTreeMap<Asked, BTreeSet<Want>> {
-    let mut all: BTreeMap<Asked, BTreeSet<Want>> = BTreeMap::new();
-    for subject in subjects {
-        let Ok(contents) = &subject.contents else {
-            continue;
-        };
-        for (asked, wants) in sources(settings, contents, &subject.at.arch).read {
-            all.entry(asked).or_default().extend(wants);
+/// The vulnerabilities that an image's packages have, and what of the advisories could not be read.
+///
+/// # Errors
+/// As [`look`], and when an OpenVEX document is wrong.
+pub fn vulnerabilities(
+    settings: &Settings,
+    subject: &Subject,
+    at: u64,
+) -> Result<(Vec<Finding>, Vec<String>)> {
+    let cache = Cache::open(
+        &settings.state.join("updates/indexes"),
+        settings.offline,
+        at,
+    )?;
+    let (known, vex, problems) = read_advisories(&cache, settings, std::slice::from_ref(subject))?;
+    let mut seen = Seen::read(&settings.state);
+    let findings = match &subject.contents {
+        Ok(contents) => {
+            let first = |id: &str| seen.0.get(id).copied().unwrap_or(at);
+            known.of(contents, &vex, &subject.at.image, &first)
         }
-    }
-    all
+        Err(_) => vec![],
+    };
+    seen.add(&findings);
+    seen.keep(&settings.state)?;
+    Ok((findings, problems))
 }
 
-/// The sources of an image.
+/// When this host saw advisories first.
 #[derive(Debug, Default)]
-struct Sources {
-    /// Those that can be asked for.
-    read: Vec<(Asked, Vec<Want>)>,
-    /// Why others are not, a sentence each.
-    unread: Vec<String>,
-}
+struct Seen(BTreeMap<String, u64>);
 
-fn sources(settings: &Settings, contents: &Packages, arch: &str) -> Sources {
-    let mut all = Sources::default();
-    if contents.kind != Kind::Deb {
-        let name = contents.kind.name();
-        all.unread.push(format!(
-            "indexes of {name} packages are not read: only those of Debian and Ubuntu are"
-        ));
-        return all;
+impl Seen {
+    fn read(state: &Path) -> Self {
+        let bytes = std::fs::read(state.join(SEEN)).unwrap_or_default();
+        Seen(serde_json::from_slice(&bytes).unwrap_or_default())
     }
-    let Some(native) = Arch::named(arch) else {
-        all.unread
-            .push(format!("no archive has packages for {arch}"));
-        return all;
-    };
-    let mut archs: BTreeSet<&str> = contents.packages.iter().map(|p| p.arch.as_str()).collect();
-    archs.retain(|arch| !matches!(*arch, "" | "all"));
-    archs.insert(native.debian);
-    let lines = match contents.sources.is_empty() {
-        true => suite::usual(settings, &contents.distro, &contents.release),
-        false => contents.sources.clone(),
-    };
-    if lines.is_empty() {
-        all.unread.push(format!(
-            "nothing says where its packages come from: publish it again, or write `mirrors: {{{}: \
-             [ADDRESS]}}` in imgforge.yaml",
-            contents.distro
-        ));
-    }
-    for line in lines {
-        match suite::asked(settings, &line) {
-            Ok((asked, source)) => {
-                let wanted = |arch: &&&str| {
-                    source.archs.is_empty() || source.archs.iter().any(|only| only == **arch)
-                };
-                let wants = archs.iter().filter(wanted).flat_map(|arch| {
-                    source.components.iter().map(|component| Want {
-                        component: component.clone(),
-                        arch: (*arch).to_owned(),
-                    })
-                });
-                all.read.push((asked, wants.collect()));
-            }
-            Err(why) => all.unread.push(why),
+
+    fn add(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            self.0.entry(finding.id.clone()).or_insert(finding.since);
         }
     }
-    all
+
+    fn keep(&self, state: &Path) -> Result<()> {
+        let text = serde_json::to_vec(&self.0).unwrap_or_default();
+        crate::host::durable::write_atomic(&state.join(SEEN), &text)
+    }
+}
+
+/// The advisories about the packages of these images, what excuses from some, and what could not be read.
+///
+/// # Errors
+/// When an OpenVEX document is wrong, or imgforge is interrupted.
+fn read_advisories(
+    cache: &Cache,
+    settings: &Settings,
+    subjects: &[Subject],
+) -> Result<(Advisories, Vec<Vex>, Vec<String>)> {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for contents in subjects.iter().flat_map(|subject| &subject.contents) {
+        for package in &contents.packages {
+            let (source, _) = package.source(contents.kind);
+            wanted.extend([source, &package.name]);
+        }
+    }
+    let (mut known, mut problems) = (Advisories::default(), vec![]);
+    for (format, url) in &settings.advisories {
+        let read = cache
+            .large(url)
+            .and_then(|path| known.read(*format, &path, &wanted));
+        match read {
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+            Err(error) => problems.push(suite::sentence(&error)),
+            Ok(()) => {}
+        }
+    }
+    let vex = settings.vex.iter().map(|path| advisories::read_vex(path));
+    let vex: Vec<Vec<Vex>> = vex.collect::<Result<_>>()?;
+    Ok((known, vex.concat(), problems))
 }

@@ -208,7 +208,7 @@ pub(super) fn load_all(
     done.into_iter().map(one).collect()
 }
 
-fn sentence(error: &Error) -> String {
+pub(super) fn sentence(error: &Error) -> String {
     match error.causes().first() {
         Some(cause) => format!("{}: {cause}", error.message()),
         None => error.message().to_owned(),

@@ -19,13 +19,7 @@ pub(super) fn learn(databases: &BTreeMap<String, Vec<u8>>, known: &mut Known) {
         .filter(|stanza| !stanza.trim().is_empty())
     {
         let number = known.packages.len();
-        let mut package = Package {
-            name: String::new(),
-            version: String::new(),
-            arch: String::new(),
-            source: String::new(),
-            source_version: String::new(),
-        };
+        let mut package = Package::default();
         let mut dir = "";
         for line in stanza.lines() {
             let Some((field, value)) = line.split_once(':') else {

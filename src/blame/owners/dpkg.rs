@@ -112,6 +112,7 @@ fn stanza(text: &str) -> Option<Stanza> {
             arch: field("Architecture").unwrap_or_default(),
             source: source.to_owned(),
             source_version: source_version.trim_end_matches(')').to_owned(),
+            ..Package::default()
         },
         conffiles,
     })

@@ -46,6 +46,7 @@ pub(super) fn of_placement<'a>(
             frozen: frozen.map(|stamp| stamp.why.clone().unwrap_or_else(|| "frozen".into())),
             current: version == Some(&*revision.image_version),
             on_trial: tried.is_some_and(|tried| version == Some(&*tried.image_version)),
+            fixes: None,
             notes: notes.iter().map(ToString::to_string).collect(),
         })
     })

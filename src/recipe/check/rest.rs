@@ -108,6 +108,11 @@ pub(super) fn tail(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
             &entry.value,
         );
     }
+    let advisories = at(check, "advisories");
+    for entry in advisories.get("allow").map_or(&[][..], Node::entries) {
+        let reason = entry.value.as_text().unwrap_or_default();
+        cx.not_blank("the reason", reason, &entry.value);
+    }
     for (allow, node) in recipe.check.allow.iter().zip(at(check, "allow").items()) {
         let rule = at(node, "rule");
         cx.not_blank("the rule", &allow.rule, rule);

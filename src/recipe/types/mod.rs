@@ -13,6 +13,7 @@ use crate::index::Reference;
 use crate::machine::Machine;
 use crate::pack::{Filter, Profile};
 use crate::scan::Allow;
+use crate::severity::Severity;
 use crate::steps::Step;
 use crate::targets::Targets;
 use crate::units::Span;
@@ -194,6 +195,24 @@ pub struct Check {
     pub failed_units: BTreeMap<String, String>,
     /// Leftovers accepted on purpose.
     pub allow: Vec<Allow>,
+    /// Vulnerabilities that its packages must not have, by the advisories that imgforge.yaml names. Looked for
+    /// when the image is handed over, published or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advisories: Option<CheckAdvisories>,
+}
+
+/// Vulnerabilities that an image's packages must not have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CheckAdvisories {
+    /// From this severity on.
+    pub fail: Severity,
+    /// Not before they have been known for so long; default: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Span>,
+    /// Advisories accepted on purpose, by identifier, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allow: BTreeMap<String, String>,
 }
 
 /// How the disk is compressed.

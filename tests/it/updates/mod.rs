@@ -1,5 +1,6 @@
 //! `updates`: images against mirrors on loopback.
 
+mod advisories;
 mod archive;
 mod oracle;
 mod trust;
@@ -7,6 +8,7 @@ mod trust;
 use crate::repository::world::*;
 use crate::server::{Answer, Nobody, Server};
 use crate::support::Said;
+use crate::support::world::IMPORT;
 use crate::views::{companions, contents, package};
 use archive::Archive;
 use imgforge::sbom::{Contents, Kind, Package};
@@ -253,6 +255,57 @@ fn an_index_that_was_changed_cut_or_signed_by_another_does_not_count() {
     // Whatever was refused left nothing that counts later.
     archive.suite(SECURITY, "bookworm-security", &newer);
     world.updates(&["editor"]).exits(4);
+}
+
+/// Images of the recipes that a build has begun to make.
+fn made(world: &World) -> Vec<String> {
+    let metas = world.stored().into_iter().map(|key| {
+        let meta: Value =
+            serde_json::from_str(&world.read(&format!("state/store/{key}/meta.json"))).unwrap();
+        meta["image"].as_str().unwrap().to_owned()
+    });
+    let mut images: Vec<String> = metas.collect();
+    images.sort();
+    images
+}
+
+#[test]
+fn what_has_fixes_waiting_is_built_and_told_by_status_and_nothing_else() {
+    let (archive, _server, world) = mirror();
+    world.disk_file("files/disk.raw");
+    for name in ["web", "editor", "build"] {
+        world.image(name, IMPORT);
+    }
+    let updated = ["build", "--all", "--updated", "--until", "install"];
+    world
+        .ok(&updated)
+        .says(&["no fixes wait: nothing is built"]);
+    assert!(made(&world).is_empty());
+    world.run(&["status", "--metrics", "m.prom"]).exits(4);
+    let labels = |image: &str| {
+        format!("{{repository=\"main\",channel=\"stable\",image=\"{image}\",arch=\"x86_64\"}}")
+    };
+    let pending = |image: &str| {
+        let text = world.read("m.prom");
+        let name = format!("imgforge_pending_security_fixes{} ", labels(image));
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.map(str::to_owned)
+    };
+    assert_eq!(pending("web").as_deref(), Some("0"));
+
+    let newer = [
+        ("openssl", "3.0.15-1~deb12u1", ""),
+        ("libssl3", "3.0.15-1~deb12u1", "openssl"),
+    ];
+    archive.suite(SECURITY, "bookworm-security", &newer);
+    world
+        .ok(&updated)
+        .says(&["fixes wait: building build, web"]);
+    assert_eq!(made(&world), ["build", "web"]);
+    let said = world.run(&["status", "--metrics", "m.prom"]).exits(4);
+    said.prints(&["web in stable for x86_64: 2 fixes wait, 2 of them for security"]);
+    assert_eq!(pending("web").as_deref(), Some("2"));
+    assert_eq!(pending("editor").as_deref(), Some("0"));
 }
 
 #[test]

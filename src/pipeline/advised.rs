@@ -1,0 +1,167 @@
+//! The gate's rule about advisories: vulnerabilities that keep an image from being handed over.
+
+use super::whole::Built;
+use super::{Session, updates};
+use crate::error::{Error, Result};
+use crate::recipe::types::CheckAdvisories;
+use crate::sbom::Contents;
+use crate::time::now;
+use crate::units::age;
+use crate::updates::advisories::Finding;
+use crate::updates::{self as fixes, Place, Subject};
+
+/// Refuses an image whose packages have what its recipe's `check.advisories` does not accept.
+///
+/// # Errors
+/// [`Kind::Gate`](crate::error::Kind::Gate) then, and when the advisories cannot be read: nobody knows.
+pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<()> {
+    let plan = &built.plan;
+    let Some(rule) = &plan.resolved.recipe.check.advisories else {
+        return Ok(());
+    };
+    let name = plan.name();
+    if session.config.advisories.is_empty() {
+        let said = format!("`check.advisories` of {name} has nothing to look for");
+        return Err(Error::usage(said).hint("name files of them in `advisories:` of imgforge.yaml"));
+    }
+    let contents = Contents::read(built.results.sealed.entry().path());
+    let contents = contents.map(updates::of_contents);
+    let subject = Subject {
+        at: Place {
+            image: name.to_owned(),
+            arch: plan.resolved.recipe.machine.arch.as_str().to_owned(),
+            repository: String::new(),
+            channel: String::new(),
+            revision: None,
+        },
+        contents: contents.ok_or_else(|| "its packages are not known".to_owned()),
+    };
+    let at = now();
+    let settings = updates::settings(session, offline)?;
+    let (findings, problems) = fixes::vulnerabilities(&settings, &subject, at)?;
+    let unknown = subject.contents.as_ref().err().cloned();
+    let unknown: Vec<String> = unknown.into_iter().chain(problems).collect();
+    if !unknown.is_empty() {
+        let said = format!("nobody knows which vulnerabilities {name} has");
+        return Err(Error::gate(said).evidence(unknown));
+    }
+    let refused: Vec<String> = findings
+        .iter()
+        .filter(|finding| refuses(rule, finding, at))
+        .map(|finding| line(finding, at))
+        .collect();
+    for id in unused(rule, &findings) {
+        let said = format!("`check.advisories.allow` of {name} accepts what is not there: {id}");
+        session.ui.warning(said);
+    }
+    match refused.len() {
+        0 => Ok(()),
+        count => Err(Error::gate(format!(
+            "{name} has {count} vulnerabilities that its recipe refuses"
+        ))
+        .evidence(refused)
+        .hint(format!(
+            "`imgforge build {name} --from install` builds with what is fixed; accept one in \
+                 `check.advisories.allow`, or say in an OpenVEX document why it does not apply"
+        ))),
+    }
+}
+
+fn refuses(rule: &CheckAdvisories, finding: &Finding, at: u64) -> bool {
+    let grace = rule.grace.map_or(0, |span| span.as_seconds());
+    let known = at.saturating_sub(finding.since) >= grace;
+    let accepted = names(finding).any(|id| rule.allow.contains_key(id));
+    known && !accepted && finding.excuse.is_none() && finding.severity >= rule.fail
+}
+
+/// What is accepted, and no package has.
+fn unused<'a>(
+    rule: &'a CheckAdvisories,
+    findings: &'a [Finding],
+) -> impl Iterator<Item = &'a String> {
+    let there = |id: &&String| {
+        findings
+            .iter()
+            .any(|finding| names(finding).any(|name| name == *id))
+    };
+    rule.allow.keys().filter(move |id| !there(id))
+}
+
+fn names(finding: &Finding) -> impl Iterator<Item = &String> {
+    std::iter::once(&finding.id).chain(&finding.aliases)
+}
+
+fn line(finding: &Finding, at: u64) -> String {
+    let Finding {
+        id,
+        severity,
+        source,
+        installed,
+        fixed,
+        since,
+        ..
+    } = finding;
+    let fixed = match fixed {
+        Some(version) => format!("fixed in {version}"),
+        None => "no fix yet".to_owned(),
+    };
+    let waits = age(at.saturating_sub(*since));
+    format!(
+        "{id}: {}, {source} {installed}, {fixed}, known for {waits}",
+        severity.name()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::severity::Severity;
+    use crate::updates::advisories::Excuse;
+
+    #[test]
+    fn severity_age_exceptions_and_excuses_decide() {
+        let rule = |text: &str| -> CheckAdvisories { serde_json::from_str(text).unwrap() };
+        let finding = Finding {
+            id: "DSA-1".into(),
+            aliases: vec!["CVE-1".into()],
+            severity: Severity::High,
+            source: "openssl".into(),
+            installed: "1".into(),
+            fixed: Some("2".into()),
+            since: 1_000_000,
+            excuse: None,
+        };
+        let day = 86_400;
+        for (text, after, refused) in [
+            (r#"{"fail": "high"}"#, 0, true),
+            (r#"{"fail": "critical"}"#, 0, false),
+            (r#"{"fail": "high", "grace": "7d"}"#, 7 * day - 1, false),
+            (r#"{"fail": "high", "grace": "7d"}"#, 7 * day, true),
+            (r#"{"fail": "low", "allow": {"CVE-1": "x"}}"#, 0, false),
+            (r#"{"fail": "low", "allow": {"DSA-1": "x"}}"#, 0, false),
+            (r#"{"fail": "low", "allow": {"CVE-2": "x"}}"#, 0, true),
+        ] {
+            let rule = rule(text);
+            assert_eq!(
+                refuses(&rule, &finding, 1_000_000 + after),
+                refused,
+                "{text}"
+            );
+            let unused: Vec<_> = unused(&rule, std::slice::from_ref(&finding)).collect();
+            assert_eq!(unused.is_empty(), !text.contains("CVE-2"), "{text}");
+        }
+        let excused = Finding {
+            excuse: Some(Excuse {
+                status: "fixed".into(),
+                justification: String::new(),
+                statement: String::new(),
+            }),
+            ..finding.clone()
+        };
+        assert!(!refuses(&rule(r#"{"fail": "low"}"#), &excused, 1_000_000));
+        assert_eq!(
+            line(&finding, 1_000_000 + 3 * day),
+            "DSA-1: high, openssl 1, fixed in 2, known for 3 d"
+        );
+    }
+}
