@@ -68,8 +68,25 @@ impl Updates {
     }
 }
 
+/// An archive that has nothing new for so long, in seconds, has no security fixes any more, or stands still.
+const STANDS: u64 = 30 * 86_400;
+
 fn warn(app: &App, report: &Report, offline: bool) {
+    if report.images.is_empty() {
+        app.ui
+            .warning("no channel has an image: nothing was looked at");
+    }
     for suite in &report.suites {
+        let made = suite.date.unwrap_or_default();
+        let stood = report.at.saturating_sub(made);
+        if suite.suite.ends_with("-security") && stood > STANDS {
+            app.ui.warning(format!(
+                "{} {} has had nothing new for {}: its release may have no support any more, or the mirror is behind",
+                suite.uri,
+                suite.suite,
+                age(stood)
+            ));
+        }
         for why in &suite.refused {
             app.ui.warning(format!(
                 "{} {} was read instead: {why}",

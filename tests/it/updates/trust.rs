@@ -128,3 +128,21 @@ fn a_channel_that_nobody_has_is_no_channel_without_fixes() {
     let said = world.updates(&["--channel", "stabel"]).exits(2);
     said.says(&["no image is in the channel `stabel`"]);
 }
+
+#[test]
+fn an_archive_of_security_fixes_that_stands_still_is_told() {
+    let (archive, _server, world) = mirror();
+    let stands = "bookworm-security has had nothing new for";
+    world.updates(&[]).ok().says(&[stands]);
+    let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S UTC");
+    let now = now.to_string();
+    archive.alter(SECURITY, |text| {
+        text.replace("Sat, 15 Nov 2025 10:00:00 UTC", &now)
+    });
+    let said = world.updates(&[]).ok();
+    assert!(!said.err.contains(stands), "{}", said.err);
+    // Nothing is published: that is no answer about fixes.
+    let none = World::new();
+    none.configure("repositories: {main: {path: repo}}\n");
+    none.updates(&[]).ok().says(&["nothing was looked at"]);
+}
