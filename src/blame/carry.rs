@@ -1,5 +1,7 @@
 //! What a layer has changed against the one below it: since when each file is as it is.
 
+use std::collections::HashSet;
+
 use super::index::{File, Index, Layer, Removed, Since};
 
 /// The index of a layer, of what is on its disk now and of the index of the disk below.
@@ -11,9 +13,12 @@ pub(super) fn carry(
 ) -> Index {
     let below = below.unwrap_or_default();
     let number = below.layers.len();
+    let marks: HashSet<u64> = below.files.iter().map(|file| file.mark).collect();
+    // As it was, under another name: a directory above it was renamed, and that has left no time.
+    let is_moved = |file: &File| file.mark != 0 && marks.contains(&file.mark);
     let files: Vec<File> = files
         .into_iter()
-        .map(|file| one(file, number, &below))
+        .map(|file| one(file, number, &below, &is_moved))
         .collect();
     let mut index = Index {
         layers: below.layers.iter().cloned().chain([layer]).collect(),
@@ -34,9 +39,14 @@ pub(super) fn carry(
     index
 }
 
-fn one(file: File, layer: usize, below: &Index) -> File {
+fn one(file: File, layer: usize, below: &Index, is_moved: &dyn Fn(&File) -> bool) -> File {
     let now = |since: Since| Since { layer, ..since };
     let Some(before) = below.find(&file.path) else {
+        let moved = is_moved(&file);
+        let now = |since: Since| Since {
+            layer,
+            at: since.at.filter(|_| !moved),
+        };
         return File {
             born: now(file.born),
             changed: now(file.changed),

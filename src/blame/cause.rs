@@ -9,6 +9,9 @@ use crate::sbom::Package;
 /// its last tick, of which it has at least a hundred a second.
 const TICK: i64 = 20_000_000;
 
+/// Where else something may be from, where the layer below has no index.
+const BELOW: &str = "or a layer below it that has no index";
+
 /// What of a layer's work it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'i> {
@@ -138,14 +141,19 @@ impl Cause<'_> {
     /// The step, or what else ran, in words.
     pub fn step(&self) -> Option<String> {
         let named = |step: &Step| format!("step {} ({})", step.number, step.title);
-        Some(match self.part {
+        let said = Some(match self.part {
+            Part::Step(step) => return Some(named(step)),
+            Part::OneOf(one, other) => return Some(format!("{} or {}", named(one), named(other))),
+            Part::Stage if self.layer.blind => return Some(BELOW.into()),
             Part::Stage => return None,
-            Part::Step(step) => named(step),
-            Part::OneOf(one, other) => format!("{} or {}", named(one), named(other)),
             Part::Before => "before the first step (the guest's boot)".into(),
             Part::Between(step) => format!("after {}", named(step)),
             Part::After => "after the last step (clean-up and shutdown)".into(),
             Part::Unknown => "an unknown step".into(),
+        });
+        said.map(|said: String| match self.layer.blind {
+            true => format!("{said}, {BELOW}"),
+            false => said,
         })
     }
 
@@ -247,6 +255,20 @@ mod tests {
         }
         assert_eq!(told(&two, None), "configure of x, an unknown step");
         assert_eq!(told(&layer(&[]), Some(1)), "configure of x");
+        let blind = |layer: Layer| Layer {
+            blind: true,
+            ..layer
+        };
+        let below = "or a layer below it that has no index";
+        let alone = told(&blind(layer(&[])), Some(1));
+        assert_eq!(alone, format!("configure of x, {below}"));
+        let before = told(&blind(two.clone()), Some(1));
+        assert!(
+            before.ends_with(&format!("(the guest's boot), {below}")),
+            "{before}"
+        );
+        let within = told(&blind(two), Some(20 * SECOND));
+        assert_eq!(within, "configure of x, step 1 (run 1), recipes/x.yaml:1");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads every file of a disk without a guest: ext and FAT; of anything else it says that it did not.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File as OsFile;
 use std::io;
 use std::ops::Range;
@@ -70,6 +70,7 @@ pub(super) fn read(disk: &Overlay, scratch: &Path, below: Option<&Index>) -> Res
     let mut reader = Reader {
         disk,
         below,
+        began: below.and_then(last_change),
         budget: disk.size().saturating_mul(TIMES),
         read: &mut read,
         buffer: vec![0; CHUNK],
@@ -82,6 +83,15 @@ pub(super) fn read(disk: &Overlay, scratch: &Path, below: Option<&Index>) -> Res
     }
     read.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(read)
+}
+
+/// When something of a disk was changed last, by the clock of who changed it.
+fn last_change(index: &Index) -> Option<i64> {
+    let times = index
+        .files
+        .iter()
+        .flat_map(|file| [file.changed.at, file.dressed.at]);
+    times.flatten().max()
 }
 
 fn within(volume: &Volume) -> Range<u64> {
@@ -139,6 +149,8 @@ fn ends(disk: &Overlay, to: &OsFile, part: Range<u64>) -> io::Result<()> {
 struct Reader<'r> {
     disk: &'r Overlay,
     below: Option<&'r Index>,
+    /// When the disk below was changed last.
+    began: Option<i64>,
     /// Bytes that may still be read of files.
     budget: u64,
     read: &'r mut Read,
@@ -148,7 +160,7 @@ struct Reader<'r> {
 impl Reader<'_> {
     /// Every file of an ext file system that is mounted at `at`.
     fn ext(&mut self, at: &str, system: &Fs<'_>) -> Result<()> {
-        let mut names = HashSet::new();
+        let mut names = HashMap::new();
         let root = system
             .root()
             .doing(|| format!("reading {at}/ of the image"))?;
@@ -178,36 +190,55 @@ impl Reader<'_> {
                 let content = system.read(&inode, owners::LARGEST).doing(doing)?;
                 self.read.databases.insert(file.path.clone(), content);
             }
+            let bytes = size_of::<File>() + file.path.len() + file.content.len();
+            system.charge(bytes).doing(doing)?;
             self.read.files.push(file);
         }
         Ok(())
     }
 
+    /// `names` has the inodes that were there before, with the digests of those that have several names.
     fn file(
         &mut self,
         path: String,
         system: &Fs<'_>,
         inode: &Inode,
-        names: &mut HashSet<u64>,
+        names: &mut HashMap<u64, String>,
     ) -> io::Result<File> {
         let mark = inode.fingerprint();
-        let first = names.insert(inode.number);
-        let changed = Since {
+        let known = names.get(&inode.number).cloned();
+        let since = |at: i64| Since {
             layer: 0,
-            at: Some(inode.changed()),
+            at: Some(at),
         };
-        let at = inode.born().filter(|at| *at > 0);
-        let born = Since {
-            at: at.or(changed.at),
-            ..changed
-        };
+        let dressed = inode.changed();
+        // What was there before got this name later, and what was set back was written before.
+        let now = |at: &i64| *at > self.began.unwrap_or(0) && *at <= dressed;
+        let born = inode.born().filter(now).unwrap_or(dressed);
+        let written = inode.written().max(inode.born().unwrap_or(0));
+        let written = Some(written).filter(now).unwrap_or(dressed);
         let before = self.below.and_then(|below| below.find(&path));
         let content = match before.filter(|before| before.mark == mark) {
             Some(before) => before.content.clone(),
+            None if known.as_ref().is_some_and(|known| !known.is_empty()) => {
+                known.clone().unwrap_or_default()
+            }
             None if inode.is_link() => String::from_utf8_lossy(&system.link(inode)?).into_owned(),
             None if inode.is_file() => self.digest(inode.size, &system.runs(inode)?)?,
             None => String::new(),
         };
+        let first = known.is_none();
+        if first {
+            let several = inode.is_file() && inode.names() > 1;
+            names.insert(
+                inode.number,
+                if several {
+                    content.clone()
+                } else {
+                    String::new()
+                },
+            );
+        }
         Ok(File {
             path,
             mode: inode.mode,
@@ -217,9 +248,9 @@ impl Reader<'_> {
             stored: if first { inode.stored_bytes() } else { 0 },
             mark,
             content,
-            born,
-            changed,
-            dressed: changed,
+            born: since(born),
+            changed: since(written),
+            dressed: since(dressed),
             claim: None,
         })
     }

@@ -17,7 +17,7 @@ pub const FILE: &str = "files.zst";
 /// What the head says that it is.
 const FORMAT: &str = "imgforge-files";
 
-/// Grows when a field means something else; an index of another version is not read.
+/// Grows when a field means something else.
 const VERSION: u32 = 1;
 
 /// How large an index can be when it is unpacked, in bytes: of seven million files.
@@ -57,6 +57,9 @@ pub struct Layer {
     /// The commit of the recipe repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// The layer below has no index: what that one has counts for this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blind: bool,
     /// The steps that ran in it, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,

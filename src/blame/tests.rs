@@ -328,3 +328,72 @@ fn a_broken_index_is_told_and_never_believed() {
     let row = "[\"/\",0,0,0,0,0,0,\"\",[0,null],[0,null],[0,null],null]\n";
     assert!(refused(&(head(1, "") + row)).contains("a layer or package that it does not have"));
 }
+
+#[test]
+fn who_wrote_and_who_dressed_are_two_and_what_moved_has_no_time() {
+    let toy = Toy::new();
+    let mut first = toy.index("1.qcow2", "install", None);
+    // All of it was there before the steps.
+    for file in &mut first.files {
+        let long_ago = Since {
+            layer: 0,
+            at: Some(1_699_999_950 * SECOND),
+        };
+        (file.born, file.changed, file.dressed) = (long_ago, long_ago, long_ago);
+    }
+    let second = |number: i64| 1_700_000_000 + 100 * number;
+    let step = |number: u32| Step {
+        number,
+        title: format!("run {number}"),
+        began: second(number.into()) * SECOND,
+        ended: (second(number.into()) + 99) * SECOND,
+        ..Step::default()
+    };
+    note_steps(toy.dir.path(), (1..=3).map(step).collect()).unwrap();
+    let set = |path: &str, time: &str, number: i64| {
+        let at = second(number) + 5;
+        format!("set_inode_field {path} {time} @{at}")
+    };
+    let mut lines = write(&toy, "/etc/tool.conf", "a = 2\n", second(1) * SECOND);
+    lines.extend(write(&toy, "/etc/copy", "n\n", second(3) * SECOND));
+    lines.extend([
+        // Written by the first step, and its mode is the second's.
+        set("/etc/tool.conf", "ctime", 2),
+        // Copied by the third with the time of what the first wrote.
+        set("/etc/copy", "mtime", 1),
+        set("/etc/copy", "ctime", 3),
+        // Its directory has another name.
+        "mkdir /moved".to_owned(),
+        "ln /usr/share/doc/tool/copyright /moved/copyright".to_owned(),
+        "unlink /usr/share/doc/tool/copyright".to_owned(),
+        // Got another name by the second.
+        "ln /usr/bin/tool /usr/bin/other".to_owned(),
+        "unlink /usr/bin/tool".to_owned(),
+        set("/usr/bin/other", "crtime", -1),
+        set("/usr/bin/other", "mtime", -1),
+        set("/usr/bin/other", "ctime", 2),
+    ]);
+    toy.layer(2, &lines);
+    let mut second = toy.index("2.qcow2", "configure", Some(first));
+    for file in &mut second.files {
+        file.claim = None;
+    }
+    let told = |path: &str| {
+        let file = second.find(path).unwrap();
+        let all = [file.born, file.changed, file.dressed];
+        all.map(|since| {
+            second
+                .cause(since)
+                .step()
+                .unwrap_or_else(|| "install".into())
+        })
+    };
+    let step = |number: u32| format!("step {number} (run {number})");
+    assert_eq!(
+        told("/etc/tool.conf"),
+        ["install".into(), step(1), "install".into()]
+    );
+    assert_eq!(told("/etc/copy"), [step(3), step(3), step(3)]);
+    assert_eq!(told("/moved/copyright"), ["an unknown step"; 3]);
+    assert_eq!(told("/usr/bin/other"), [step(2), step(2), step(2)]);
+}

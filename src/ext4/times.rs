@@ -11,6 +11,16 @@ impl Inode {
         self.time(0x0c, 0x84)
     }
 
+    /// When its content was written last, as far as nobody has set that time.
+    pub(crate) fn written(&self) -> i64 {
+        self.time(0x10, 0x88)
+    }
+
+    /// How many names it has.
+    pub(crate) fn names(&self) -> u16 {
+        u16_at(&self.raw, 0x1a)
+    }
+
     /// When it was made: nanoseconds since 1970; nothing where the file system does not keep that.
     pub(crate) fn born(&self) -> Option<i64> {
         self.has(0x94).then(|| self.time(0x90, 0x94))

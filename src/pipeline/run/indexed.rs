@@ -31,9 +31,13 @@ impl Run<'_> {
             .map(|key| self.session.store.entry(key));
         let below = entry.as_ref().and_then(|entry| entry.as_ref());
         let below = below.and_then(|entry| Index::read(entry.path()).ok().flatten());
-        let missing = entry.is_some() && below.is_none();
-        let mut index = blame::index_layer(dir, &disk, self.layer(planned), below, ui)?;
-        if missing {
+        let blind = entry.is_some() && below.as_ref().is_none_or(|below| below.files.is_empty());
+        let layer = Layer {
+            blind,
+            ..self.layer(planned)
+        };
+        let mut index = blame::index_layer(dir, &disk, layer, below, ui)?;
+        if blind {
             let what = "the layer below: it has no index, so what it has counts for this one";
             index.unread.push(what.into());
         }
@@ -59,6 +63,7 @@ impl Run<'_> {
             stage: planned.label.clone(),
             place,
             commit: commit(self.session.repo.root()),
+            blind: false,
             steps: vec![],
         }
     }

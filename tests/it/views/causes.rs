@@ -34,6 +34,7 @@ fn index(version: &str, motd: &str) -> Index {
         stage: stage.into(),
         place: Some(format!("recipes/web-node.yaml:{}", stage.len())),
         commit: Some("c0ffee".into()),
+        blind: false,
         steps,
     };
     let step = Step {
