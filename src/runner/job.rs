@@ -74,6 +74,10 @@ impl Relay {
     /// apt's settings: what an image sets by itself counts more.
     fn apt(&self) -> String {
         let mut text = format!("Acquire::http::Proxy \"{}\";\n", self.address);
+        // What runs in the guest itself nobody else reaches.
+        for own in ["localhost", "127.0.0.1"] {
+            text.push_str(&format!("Acquire::http::Proxy::{own} \"DIRECT\";\n"));
+        }
         if self.replays {
             text.push_str("Acquire::Check-Valid-Until \"false\";\n");
         }

@@ -132,6 +132,7 @@ fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
         for line in [
             "relay http://10.0.2.2:4711",
             "Acquire::http::Proxy \"http://10.0.2.2:4711\";",
+            "Acquire::http::Proxy::localhost \"DIRECT\";",
             "Acquire::Check-Valid-Until \"false\";",
         ] {
             assert!(said.contains(line), "{name}: {said}");
