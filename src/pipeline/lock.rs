@@ -1,5 +1,6 @@
 //! Locks: written of what the stages of the last build fetched, and compared with what a build has made.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -145,6 +146,10 @@ pub(super) fn ready(session: &Session, plan: &Plan) -> Result<()> {
         return Ok(());
     };
     lock.check_clock(Timestamp::now())?;
+    // It may have come with the recipe, from where another host wrote it.
+    let path = lock::path(&plan.resolved.file, plan.image());
+    let cache = Cache::new(session.store.state(), session.config.store.cache_size);
+    cache.keep_locked(&path, &BTreeSet::new())?;
     let pin = plan.pinned();
     let is_same = match (&lock.from, pin) {
         (Some(parent), Some(pin)) => parent.sha512 == pin.image.sha512,

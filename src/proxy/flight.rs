@@ -260,7 +260,8 @@ pub(super) fn source(shared: &Arc<Shared>, wanted: &AllowedFile, request: &Reque
             None => Source::Nothing(502, "the cache lost the file".into()),
         },
         Some(Begun::Nothing(status, why)) => {
-            if status == 404 {
+            // Also what a mirror gives to nobody was not there for this build.
+            if (400..500).contains(&status) {
                 shared.log.absent(first);
             }
             Source::Nothing(status, why)

@@ -25,7 +25,8 @@ pub(super) fn source(
         if locked.is_absent(names()) {
             return Source::Nothing(404, "nothing was there".into());
         }
-        let first = names().take(1);
+        // Who asks about a file gets nothing of it.
+        let first = names().take(usize::from(request.method != "HEAD"));
         first.for_each(|url| locked.refuse(url, NOT_LOCKED));
         return Source::Nothing(403, NOT_LOCKED.into());
     };

@@ -1,6 +1,7 @@
 //! Which requests are relayed, to which addresses, and what may be kept for ever.
 
 use super::promises::Promise;
+use crate::address;
 
 /// Mirrors under one name, tried in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,8 +131,13 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// An address without user, password and what a terminal would obey.
+/// An address without user, password, token and what a terminal would obey.
 pub(super) fn shown(address: &str) -> String {
+    let plain = without_user(address);
+    address::hide(&plain).into_owned()
+}
+
+fn without_user(address: &str) -> String {
     let plain: String = address
         .chars()
         .map(|c| if c.is_control() || c == ' ' { '?' } else { c })
@@ -220,5 +226,9 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(shown("http://me:secret@a.example/x"), "http://a.example/x");
         assert_eq!(shown("http://a.example/x@y\u{1b}"), "http://a.example/x@y?");
+        assert_eq!(
+            shown("http://a.example/x?v=1&token=s3cret"),
+            "http://a.example/x?v=1&token=…"
+        );
     }
 }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::SourcesFile;
-use crate::address::{Address, Mirror};
+use super::archive::{chosen, named_mirrors};
+use crate::address::{self, Address, Mirror};
 use crate::distro::apt::{self, Archive};
 use crate::distro::{self, Apt, Distro, Suite, mirror};
 use crate::error::{Error, Result};
 use crate::http::Url;
-use crate::lock::{self, Fetched, Fetching};
+use crate::lock::{Fetched, Fetching, Record};
 use crate::machine::Network;
 use crate::proxy::{HOST_OF_GUEST, Proxy, Route, Settings};
 use crate::recipe::types::MediaPlace;
@@ -60,7 +61,11 @@ impl Relay {
         let routes = mirrors.routes(tree);
         let host_proxy = host_proxy();
         if machine.network != Network::User {
+            if let Some(locked) = context.fetching.locked() {
+                return Err(unbound(locked.file(), &machine.network));
+            }
             reachable(&machine.network, &routes, host_proxy.as_deref())?;
+            context.fetching.add(unseen(&routes));
         }
         let proxy = match machine.network {
             Network::User if !routes.is_empty() => Some(Proxy::start(Settings {
@@ -131,23 +136,19 @@ impl Relay {
     }
 }
 
-/// The archive that the lock names, else what `choose` finds.
-///
-/// # Errors
-/// As `choose`.
-pub(super) fn chosen(
-    fetching: &Fetching,
-    choose: impl FnOnce() -> Result<Option<Archive>>,
-) -> Result<Option<Archive>> {
-    let plain = |archive: Archive| lock::Mirrors {
-        main: archive.main,
-        security: archive.security,
-    };
-    let mirrors = fetching.mirrors(|| Ok(choose()?.map(plain)))?;
-    Ok(mirrors.map(|mirrors| Archive {
-        main: mirrors.main,
-        security: mirrors.security,
-    }))
+/// What a guest on another network fetches by itself, past the proxy.
+fn unseen(routes: &[Route]) -> Record {
+    let mirrors = routes.iter().flat_map(|route| &route.mirrors);
+    Record {
+        not_locked: mirrors.map(|at| address::hide(at).into_owned()).collect(),
+        ..Record::default()
+    }
+}
+
+fn unbound(lock: &str, network: &Network) -> Error {
+    Error::usage(format!("{lock} binds only guests on the network `user`"))
+        .cause(format!("on `{network}` the installer fetches by itself"))
+        .hint("write `machine: {network: user}`, or build without --locked")
 }
 
 fn no_mirror(distro: Option<&Distro>) -> Error {
@@ -180,7 +181,7 @@ fn choose(
         return Ok((mirrors, None));
     };
     let default = mirror::tool_default(scratch, apt, suite, arch)?;
-    let chosen = chosen(context.fetching, || {
+    let chosen = chosen(context.fetching, &named_mirrors(build, site), || {
         mirror::choose(build, site, apt, suite, arch, context.ui)
     })?;
     let image = default.as_ref().map(|archive| SourcesFile {

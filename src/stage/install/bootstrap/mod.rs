@@ -16,7 +16,7 @@ use crate::lock::Fetching;
 use crate::machine::Machine;
 use crate::proxy;
 use crate::recipe::types::{Bootstrap, Mirrors};
-use crate::stage::install::relay::chosen;
+use crate::stage::install::archive::{chosen, named_mirrors};
 use crate::stage::install::{BaseDisk, BaseFacts, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
@@ -73,7 +73,8 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
     let build = named.as_ref().unwrap_or(&input.mirrors.build);
     // First, as it tells whether mmdebstrap knows the suite.
     let default = mirror::tool_default(input.scratch, distro, suite, arch)?;
-    let archive = chosen(input.fetching, || {
+    let named = named_mirrors(build, input.site_mirrors);
+    let archive = chosen(input.fetching, &named, || {
         let found = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
         Ok(found.or_else(|| default.clone()))
     })?;

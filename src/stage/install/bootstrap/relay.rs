@@ -1,5 +1,6 @@
 //! Where mmdebstrap fetches from: the mirrors, through our proxy, which writes down what comes.
 
+use crate::address;
 use crate::distro::Apt;
 use crate::distro::apt::Archive;
 use crate::error::Result;
@@ -35,7 +36,7 @@ impl Relay {
         for (name, at) in main.into_iter().chain(security) {
             match at.starts_with("http") {
                 true => routes.push(Route::new(&name, [at])),
-                false => direct.push(at.clone()),
+                false => direct.push(address::hide(at).into_owned()),
             }
         }
         let proxy = match routes.is_empty() {

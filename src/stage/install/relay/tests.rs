@@ -189,3 +189,17 @@ fn other_networks_do_not_reach_the_hosts_loopback() {
         hint: give it an address that the guest's network reaches, or write `machine: {network: user}`
         ");
 }
+
+#[test]
+fn what_an_installer_fetches_past_the_proxy_is_told() {
+    let routes = [Route::new("debian", ["http://me:s3cret@a.example/debian"])];
+    let record = unseen(&routes);
+    let told: Vec<&String> = record.not_locked.iter().collect();
+    assert_eq!(told, ["http://a.example/debian"]);
+    let network = "bridge:br0".parse().unwrap();
+    let error = unbound("web.lock", &network).render();
+    assert!(
+        error.contains("web.lock binds only guests") && error.contains("br0"),
+        "{error}"
+    );
+}
