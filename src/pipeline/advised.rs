@@ -8,7 +8,7 @@ use crate::sbom::Contents;
 use crate::time::now;
 use crate::units::age;
 use crate::updates::advisories::Finding;
-use crate::updates::{self as fixes, Place, Subject};
+use crate::updates::{self as fixes, Packages, Place, Subject};
 
 /// Refuses an image whose packages have what its recipe's `check.advisories` does not accept.
 ///
@@ -25,7 +25,7 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
         return Err(Error::usage(said).hint("name files of them in `advisories:` of imgforge.yaml"));
     }
     let contents = Contents::read(built.results.sealed.entry().path());
-    let contents = contents.map(updates::of_contents);
+    let contents = contents.map(Packages::from);
     let subject = Subject {
         at: Place {
             image: name.to_owned(),
@@ -38,7 +38,9 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
     };
     let at = now();
     let settings = updates::settings(session, offline)?;
-    let (findings, problems) = fixes::vulnerabilities(&settings, &subject, at)?;
+    let subjects = std::slice::from_ref(&subject);
+    let (findings, problems) = fixes::vulnerabilities(&settings, subjects, at)?;
+    let findings = findings.concat();
     let unknown = subject.contents.as_ref().err().cloned();
     let unknown: Vec<String> = unknown.into_iter().chain(problems).collect();
     if !unknown.is_empty() {

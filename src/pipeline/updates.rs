@@ -3,8 +3,6 @@
 use super::status::repositories;
 use super::{Options, Session, plan, whole};
 use crate::error::{Error, Result};
-use crate::http::Url;
-use crate::recipe::config::AdvisoryFormat;
 use crate::repository::State;
 use crate::repository::state::Revision;
 use crate::repository::views::packages;
@@ -52,28 +50,8 @@ pub fn look(session: &Session, scope: &Scope<'_>) -> Result<Report> {
 
 /// What imgforge.yaml says of mirrors, keyrings and advisories.
 pub(super) fn settings(session: &Session, offline: bool) -> Result<Settings> {
-    let root = session.repo.root();
-    let below = |names: &[String]| names.iter().map(|name| root.join(name)).collect();
-    Ok(Settings {
-        mirrors: session.config.mirrors.clone(),
-        keyrings: below(&session.config.updates.keyrings),
-        state: session.store.planned_in().to_owned(),
-        offline,
-        advisories: advisories(session)?,
-        vex: below(&session.config.vex),
-    })
-}
-
-/// The files of advisories that imgforge.yaml names.
-fn advisories(session: &Session) -> Result<Vec<(AdvisoryFormat, Url)>> {
-    let files = session.config.advisories.iter().map(|file| {
-        let url = match file.from.contains("://") {
-            true => Url::parse(&file.from),
-            false => Url::of_path(&session.repo.root().join(&file.from)),
-        };
-        Ok((file.format, url?))
-    });
-    files.collect()
+    let (root, state) = (session.repo.root(), session.store.planned_in());
+    Settings::of(&session.config, root, state, offline)
 }
 
 /// What channels have now.
@@ -133,13 +111,7 @@ fn published(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
 fn of_revision(state: &State, revision: &Revision) -> Result<Packages, String> {
     let bill = packages::bill(&state.root, revision).map_err(|error| error.message().to_owned())?;
     let bill = bill.ok_or("it has no SBOM: publish it again")?;
-    Ok(Packages {
-        kind: bill.kind,
-        distro: bill.distro,
-        release: bill.release,
-        packages: bill.packages,
-        sources: bill.sources,
-    })
+    Ok(bill.into())
 }
 
 /// What this host has built last.
@@ -164,19 +136,8 @@ fn built(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
                 channel: String::new(),
                 revision: None,
             },
-            contents: contents.map(of_contents),
+            contents: contents.map(Packages::from),
         });
     }
     Ok(subjects)
-}
-
-/// The packages of a sealed disk.
-pub(super) fn of_contents(contents: Contents) -> Packages {
-    Packages {
-        kind: contents.kind,
-        distro: contents.distro,
-        release: contents.release,
-        packages: contents.packages,
-        sources: contents.sources,
-    }
 }

@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::index::Reference;
 use crate::lock::Fetched;
 use crate::recipe::types::Recipe;
+use crate::sbom::Package;
+use crate::sbom::diff::Changed;
 
 /// `manifest.json`: how a revision was made, and its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,9 +85,30 @@ pub struct Origin {
     /// Every file that the installer fetched through the proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Recorded<Vec<Fetched>>>,
+    /// What is new since the revision that the channel had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<Recorded<FixesRecord>>,
     /// The version of imgforge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imgforge: Option<String>,
+}
+
+/// What is new in an image since another revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FixesRecord {
+    /// That revision.
+    pub since: u64,
+    /// Packages that only the new one has.
+    pub added: Vec<Package>,
+    /// Packages of other versions.
+    pub updated: Vec<Changed>,
+    /// Packages that only the old one has.
+    pub removed: Vec<Package>,
+    /// Identifiers of the advisories about the old one's packages that are not about the new one's; none where
+    /// imgforge.yaml names no advisories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
 }
 
 /// A stage of a build.

@@ -4,6 +4,7 @@
 pub mod advisories;
 mod cache;
 mod judge;
+mod known;
 mod sources;
 mod suite;
 
@@ -13,21 +14,22 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::http::Url;
+use crate::recipe::Config;
 use crate::recipe::config::AdvisoryFormat;
-use crate::sbom::{self, Package};
+use crate::sbom::cyclonedx::Bill;
+use crate::sbom::{self, Contents, Package};
 use crate::severity::Severity;
-use advisories::{Advisories, Finding, Vex};
+use advisories::Finding;
 use cache::Cache;
 use judge::Judged;
+use known::Seen;
+pub use known::vulnerabilities;
 use suite::Loaded;
 
 /// Where the last report lies, below the state directory.
 const LAST: &str = "updates/last.json";
-
-/// Where it stands when advisories were seen first.
-const SEEN: &str = "updates/seen.json";
 
 /// An image whose packages are known.
 #[derive(Debug, Clone)]
@@ -39,7 +41,7 @@ pub struct Subject {
 }
 
 /// Where an image is: in a channel, or on this host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Place {
     /// The image.
@@ -72,6 +74,30 @@ pub struct Packages {
     pub sources: Vec<String>,
 }
 
+impl From<Contents> for Packages {
+    fn from(contents: Contents) -> Self {
+        Packages {
+            kind: contents.kind,
+            distro: contents.distro,
+            release: contents.release,
+            packages: contents.packages,
+            sources: contents.sources,
+        }
+    }
+}
+
+impl From<Bill> for Packages {
+    fn from(bill: Bill) -> Self {
+        Packages {
+            kind: bill.kind,
+            distro: bill.distro,
+            release: bill.release,
+            packages: bill.packages,
+            sources: bill.sources,
+        }
+    }
+}
+
 /// What decides which indexes count.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -87,6 +113,31 @@ pub struct Settings {
     pub advisories: Vec<(AdvisoryFormat, Url)>,
     /// OpenVEX documents.
     pub vex: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Those of the imgforge.yaml at `root`, for the state directory `state`.
+    ///
+    /// # Errors
+    /// When an address of advisories is none.
+    pub fn of(config: &Config, root: &Path, state: &Path, offline: bool) -> Result<Self> {
+        let below = |names: &[String]| names.iter().map(|name| root.join(name)).collect();
+        let files = config.advisories.iter().map(|file| {
+            let url = match file.from.contains("://") {
+                true => Url::parse(&file.from),
+                false => Url::of_path(&root.join(&file.from)),
+            };
+            Ok((file.format, url?))
+        });
+        Ok(Settings {
+            mirrors: config.mirrors.clone(),
+            keyrings: below(&config.updates.keyrings),
+            state: state.to_owned(),
+            offline,
+            advisories: files.collect::<Result<_>>()?,
+            vex: below(&config.vex),
+        })
+    }
 }
 
 /// Fixes that wait.
@@ -251,7 +302,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         })
         .collect();
     let loaded = suite::load_all(&cache, settings, &asked, &wanted, at)?;
-    let (known, vex, problems) = read_advisories(&cache, settings, subjects)?;
+    let (known, vex, problems) = known::read(&cache, settings, subjects)?;
     let before = Report::last(&settings.state).unwrap_or_default();
     let mut seen = Seen::read(&settings.state);
     let images = subjects.iter().map(|subject| {
@@ -281,7 +332,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                     &loaded,
                     &|package| since(package).unwrap_or(at),
                 );
-                let first = |id: &str| seen.0.get(id).copied().unwrap_or(at);
+                let first = |id: &str| seen.first(id, at);
                 let advisories = known.of(contents, &vex, &subject.at.image, &first);
                 judge::close(contents.kind, &mut updates, &advisories);
                 ImageUpdates {
@@ -305,86 +356,4 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         problems,
         images,
     })
-}
-
-/// The vulnerabilities that an image's packages have, and what of the advisories could not be read.
-///
-/// # Errors
-/// As [`look`], and when an OpenVEX document is wrong.
-pub fn vulnerabilities(
-    settings: &Settings,
-    subject: &Subject,
-    at: u64,
-) -> Result<(Vec<Finding>, Vec<String>)> {
-    let cache = Cache::open(
-        &settings.state.join("updates/indexes"),
-        settings.offline,
-        at,
-    )?;
-    let (known, vex, problems) = read_advisories(&cache, settings, std::slice::from_ref(subject))?;
-    let mut seen = Seen::read(&settings.state);
-    let findings = match &subject.contents {
-        Ok(contents) => {
-            let first = |id: &str| seen.0.get(id).copied().unwrap_or(at);
-            known.of(contents, &vex, &subject.at.image, &first)
-        }
-        Err(_) => vec![],
-    };
-    seen.add(&findings);
-    seen.keep(&settings.state)?;
-    Ok((findings, problems))
-}
-
-/// When this host saw advisories first.
-#[derive(Debug, Default)]
-struct Seen(BTreeMap<String, u64>);
-
-impl Seen {
-    fn read(state: &Path) -> Self {
-        let bytes = std::fs::read(state.join(SEEN)).unwrap_or_default();
-        Seen(serde_json::from_slice(&bytes).unwrap_or_default())
-    }
-
-    fn add(&mut self, findings: &[Finding]) {
-        for finding in findings {
-            self.0.entry(finding.id.clone()).or_insert(finding.since);
-        }
-    }
-
-    fn keep(&self, state: &Path) -> Result<()> {
-        let text = serde_json::to_vec(&self.0).unwrap_or_default();
-        crate::host::durable::write_atomic(&state.join(SEEN), &text)
-    }
-}
-
-/// The advisories about the packages of these images, what excuses from some, and what could not be read.
-///
-/// # Errors
-/// When an OpenVEX document is wrong, or imgforge is interrupted.
-fn read_advisories(
-    cache: &Cache,
-    settings: &Settings,
-    subjects: &[Subject],
-) -> Result<(Advisories, Vec<Vex>, Vec<String>)> {
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    for contents in subjects.iter().flat_map(|subject| &subject.contents) {
-        for package in &contents.packages {
-            let (source, _) = package.source(contents.kind);
-            wanted.extend([source, &package.name]);
-        }
-    }
-    let (mut known, mut problems) = (Advisories::default(), vec![]);
-    for (format, url) in &settings.advisories {
-        let read = cache
-            .large(url)
-            .and_then(|path| known.read(*format, &path, &wanted));
-        match read {
-            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
-            Err(error) => problems.push(suite::sentence(&error)),
-            Ok(()) => {}
-        }
-    }
-    let vex = settings.vex.iter().map(|path| advisories::read_vex(path));
-    let vex: Vec<Vec<Vex>> = vex.collect::<Result<_>>()?;
-    Ok((known, vex.concat(), problems))
 }

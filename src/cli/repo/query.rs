@@ -1,11 +1,20 @@
 //! `imgforge repo query`.
 
+use std::path::Path;
+
+use serde_json::{Value, json};
+
 use super::super::place::{self, RepositoryArgs};
-use super::super::{App, out};
+use super::super::{App, out, session};
 use crate::error::Result;
-use crate::repository::query::{self, Answer, ranges};
+use crate::repository::State;
+use crate::repository::query::{self, Answer, Found, ranges};
+use crate::repository::views::packages;
 use crate::sbom::query::Query as Question;
+use crate::time::now;
 use crate::ui::summary::table;
+use crate::updates::advisories::Finding;
+use crate::updates::{self, Place, Settings, Subject};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -32,10 +41,11 @@ impl Query {
         let root = self.repository.path(app)?;
         let answer = query::query(&root, &self.question, self.channel.as_deref())?;
         warn(app, &answer);
+        let advisories = advisories(app, &root, &answer)?;
         if self.json {
-            return out::json(&answer);
+            return out::json(&with(&answer, advisories.as_deref()));
         }
-        let rows = answer.found.iter().map(|found| {
+        let rows = answer.found.iter().enumerate().map(|(number, found)| {
             let channels = found
                 .channels
                 .iter()
@@ -46,11 +56,82 @@ impl Query {
                 channels.collect::<Vec<_>>().join(", "),
                 found.package.clone(),
                 found.version.clone(),
+                told(advisories.as_deref().and_then(|all| all.get(number))),
             ]
         });
-        let head = ["IMAGE", "REVISIONS", "CHANNELS", "PACKAGE", "VERSION"];
-        out::print(&table(head, [false; 5], rows))
+        let head = [
+            "IMAGE",
+            "REVISIONS",
+            "CHANNELS",
+            "PACKAGE",
+            "VERSION",
+            "ADVISORIES",
+        ];
+        match advisories {
+            Some(_) => out::print(&table(head, [false; 6], rows)),
+            None => {
+                let rows = rows.map(|[a, b, c, d, e, _]| [a, b, c, d, e]);
+                let [a, b, c, d, e, _] = head;
+                out::print(&table([a, b, c, d, e], [false; 5], rows))
+            }
+        }
     }
+}
+
+/// The advisories about each package that was found, by those that imgforge.yaml names; nothing where it names none.
+fn advisories(app: &App, root: &Path, answer: &Answer) -> Result<Option<Vec<Vec<Finding>>>> {
+    let (config, below, store) = session::plain(app)?;
+    let (Some(below), false) = (below, config.advisories.is_empty()) else {
+        return Ok(None);
+    };
+    let settings = Settings::of(&config, &below, store.planned_in(), false)?;
+    let state = State::read(root)?;
+    let subject = |found: &Found| {
+        let bill = || {
+            let image = state.images.get(&found.image)?;
+            let revision = image.revisions.get(found.revisions.first()?)?;
+            packages::bill(root, revision).ok().flatten()
+        };
+        Subject {
+            at: Place {
+                image: found.image.clone(),
+                ..Place::default()
+            },
+            contents: match bill() {
+                // Only what was found is asked about.
+                Some(mut bill) => {
+                    bill.packages
+                        .retain(|one| one.name == found.package && one.version == found.version);
+                    Ok(bill.into())
+                }
+                None => Err("it has no SBOM".to_owned()),
+            },
+        }
+    };
+    let subjects: Vec<Subject> = answer.found.iter().map(subject).collect();
+    let (findings, problems) = updates::vulnerabilities(&settings, &subjects, now())?;
+    problems.into_iter().for_each(|why| app.ui.warning(why));
+    Ok(Some(findings))
+}
+
+/// The answer with the advisories about each package.
+fn with(answer: &Answer, advisories: Option<&[Vec<Finding>]>) -> Value {
+    let mut value = json!(answer);
+    for (number, findings) in advisories.unwrap_or_default().iter().enumerate() {
+        value["found"][number]["advisories"] = json!(findings);
+    }
+    value
+}
+
+fn told(findings: Option<&Vec<Finding>>) -> String {
+    let words = findings.into_iter().flatten().map(|finding| {
+        let excused = match finding.excuse {
+            Some(_) => ", excused",
+            None => "",
+        };
+        format!("{} ({}{excused})", finding.id, finding.severity.name())
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What the answer cannot know must not look like a no.

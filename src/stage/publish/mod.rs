@@ -1,6 +1,7 @@
 //! Publish: the packed disk, with its gate's proof, into a signed repository.
 
 mod companions;
+mod fixes;
 pub mod provenance;
 
 use std::collections::BTreeMap;
@@ -130,7 +131,7 @@ fn to(name: Option<&str>, requests: &[&Request<'_>], stamp: &Stamp, ui: &StageUi
     let publications = requests.iter().zip(&proofs).map(|(one, proof)| {
         let wanted = wanted_channel(&one.plan.resolved.recipe);
         let channel = one.channel.or(wanted).unwrap_or(&default_channel);
-        publication(one, channel, proof, stamp)
+        publication(one, (place.path.as_path(), channel), proof, stamp, ui)
     });
     let publications = publications.collect::<Result<Vec<_>>>()?;
     Repository::open(settings)?.publish(&publications, ui.ui())?;
@@ -140,9 +141,10 @@ fn to(name: Option<&str>, requests: &[&Request<'_>], stamp: &Stamp, ui: &StageUi
 /// What is published of one architecture.
 fn publication<'a>(
     request: &'a Request<'_>,
-    channel: &'a str,
+    (root, channel): (&Path, &'a str),
     gate: &'a GateProof,
     stamp: &Stamp,
+    ui: &StageUi,
 ) -> Result<Publication<'a>> {
     let recipe = &request.plan.resolved.recipe;
     let (system, packed) = (&request.sealed.facts().os, request.packed.facts());
@@ -150,6 +152,7 @@ fn publication<'a>(
     let source = git::publishable(request.root, required, &request.plan.read())?;
     let mut companions = companions::of(request, source.as_ref())?;
     companions.push(block_map(&request.packed.xz())?);
+    let fixes = fixes::since(request, root, channel, ui)?;
     Ok(Publication {
         name: &recipe.name,
         channel,
@@ -165,7 +168,10 @@ fn publication<'a>(
         osinfo: Some(system.osinfo.as_str()).filter(|id| *id != "unknown"),
         expand: Some(system.root.as_str()).filter(|root| is_partition(root)),
         notes: None,
-        origin: origin(request.plan, &request.sealed.facts().install)?,
+        origin: Origin {
+            fixes: fixes.as_ref().map(Recorded::new).transpose()?,
+            ..origin(request.plan, &request.sealed.facts().install)?
+        },
         companions,
         built_on: below(request.plan),
         keep: recipe.publish.as_ref().and_then(|publish| publish.keep),
@@ -222,6 +228,7 @@ fn origin(plan: &Plan, base: &BaseFacts) -> Result<Origin> {
         stages: Some(Recorded::new(&stages)?),
         from: from.as_ref().map(Recorded::new).transpose()?,
         fetched: fetched.map(Recorded::new).transpose()?,
+        fixes: None,
         imgforge: Some(env!("CARGO_PKG_VERSION").to_owned()),
     })
 }

@@ -215,6 +215,65 @@ fn a_large_file_of_advisories_is_read_within_bounded_memory() {
     ]);
 }
 
+/// Plants a build of the image `web` with this version of a library.
+fn built(world: &World, recipe: &str, version: &str) {
+    world.disk_file("files/disk.raw");
+    let disk = world.disk(version.get(..1).unwrap());
+    world.image("web", &format!("{IMPORT}{recipe}"));
+    world.ok(&["build", "web", "--until", "install"]);
+    world.finish("web", &disk);
+    let contents = Contents {
+        sources: vec!["deb http://a.example/debian bookworm main".into()],
+        ..deb(&[Package {
+            licence: "OpenSSL".into(),
+            ..package("libssl3", version, "openssl")
+        }])
+    };
+    let path = format!("state/store/{}/contents.json", world.key("web", "seal"));
+    world.write(&path, serde_json::to_vec(&contents).unwrap());
+}
+
+#[test]
+fn a_manifest_says_what_is_fixed_and_a_query_what_is_not() {
+    let (_archive, _server, world) = mirror();
+    let all = [
+        osv("CVE-1", "openssl", "4.0-1", CRITICAL),
+        osv("CVE-2", "openssl", "9.9-1", "5.0"),
+    ];
+    world.write("list.json", json!(all).to_string());
+    with(&world, "advisories: [{format: osv, from: list.json}]\n");
+    built(&world, "publish: {channel: stable}\n", "5.0-1");
+    world.ok(&["publish", "web"]);
+    let manifest: Value =
+        serde_json::from_str(&world.read("repo/images/web/2/manifest.json")).unwrap();
+    let fixes = &manifest["fixes"];
+    assert_eq!(fixes["since"], 1);
+    let updated = &fixes["updated"][0];
+    assert_eq!(
+        (&updated["name"], &updated["old"], &updated["new"]),
+        (
+            &json!("libssl3"),
+            &json!("3.0.11-1~deb12u2"),
+            &json!("5.0-1")
+        )
+    );
+    assert_eq!(fixes["removed"][0]["name"], "openssl");
+    assert_eq!(
+        (&fixes["added"], &fixes["closed"]),
+        (&json!([]), &json!(["CVE-1"]))
+    );
+
+    let said = world.ok(&["repo", "query", "libssl3"]);
+    said.prints(&["ADVISORIES", "CVE-1 (critical), CVE-2 (medium)"]);
+    let json = world.ok(&["repo", "query", "libssl3", "--json"]).json();
+    let of = |version: &str| {
+        let mut found = json["found"].as_array().unwrap().iter();
+        let found = found.find(|one| one["image"] == "web" && one["version"] == version);
+        found.unwrap()["advisories"].as_array().unwrap().len()
+    };
+    assert_eq!((of("3.0.11-1~deb12u2"), of("5.0-1")), (2, 1));
+}
+
 #[test]
 fn the_gate_refuses_what_is_as_bad_as_its_recipe_says_and_not_accepted() {
     let (_archive, _server, world) = mirror();
@@ -223,22 +282,9 @@ fn the_gate_refuses_what_is_as_bad_as_its_recipe_says_and_not_accepted() {
         osv("CVE-2", "openssl", "9", "5.0"),
     ];
     world.write("list.json", json!(all).to_string());
-    world.disk_file("files/disk.raw");
-    let disk = world.disk("new");
     let recipe = |rule: &str| {
         let check = format!("check: {{advisories: {rule}}}\npublish: {{channel: stable}}\n");
-        world.image("web", &format!("{IMPORT}{check}"));
-        world.ok(&["build", "web", "--until", "install"]);
-        world.finish("web", &disk);
-        let contents = Contents {
-            sources: vec!["deb http://a.example/debian bookworm main".into()],
-            ..deb(&[Package {
-                licence: "OpenSSL".into(),
-                ..package("libssl3", "3.0.11-1~deb12u2", "openssl")
-            }])
-        };
-        let path = format!("state/store/{}/contents.json", world.key("web", "seal"));
-        world.write(&path, serde_json::to_vec(&contents).unwrap());
+        built(&world, &check, "3.0.11-1~deb12u2");
     };
     recipe("{fail: critical}");
     world

@@ -1,0 +1,98 @@
+//! What this host knows of advisories: those of imgforge.yaml, and when it saw each first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::advisories::{self, Advisories, Finding, Vex};
+use super::cache::Cache;
+use super::{Settings, Subject, suite};
+use crate::error::{Kind, Result};
+
+/// Where it stands when advisories were seen first.
+const SEEN: &str = "updates/seen.json";
+
+/// The vulnerabilities that the packages of each image have, in the order of the images, and what of the
+/// advisories could not be read.
+///
+/// # Errors
+/// As [`look`](super::look), and when an OpenVEX document is wrong.
+pub fn vulnerabilities(
+    settings: &Settings,
+    subjects: &[Subject],
+    at: u64,
+) -> Result<(Vec<Vec<Finding>>, Vec<String>)> {
+    let dir = settings.state.join("updates/indexes");
+    let cache = Cache::open(&dir, settings.offline, at)?;
+    let (known, vex, problems) = read(&cache, settings, subjects)?;
+    let mut seen = Seen::read(&settings.state);
+    let findings = subjects.iter().map(|subject| match &subject.contents {
+        Ok(contents) => {
+            let first = |id: &str| seen.first(id, at);
+            known.of(contents, &vex, &subject.at.image, &first)
+        }
+        Err(_) => vec![],
+    });
+    let findings: Vec<Vec<Finding>> = findings.collect();
+    findings.iter().for_each(|findings| seen.add(findings));
+    seen.keep(&settings.state)?;
+    Ok((findings, problems))
+}
+
+/// When this host saw advisories first.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<String, u64>);
+
+impl Seen {
+    pub(super) fn read(state: &Path) -> Self {
+        let bytes = std::fs::read(state.join(SEEN)).unwrap_or_default();
+        Seen(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// When an advisory was seen first; `at` is now.
+    pub(super) fn first(&self, id: &str, at: u64) -> u64 {
+        self.0.get(id).copied().unwrap_or(at)
+    }
+
+    pub(super) fn add(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            self.0.entry(finding.id.clone()).or_insert(finding.since);
+        }
+    }
+
+    pub(super) fn keep(&self, state: &Path) -> Result<()> {
+        let text = serde_json::to_vec(&self.0).unwrap_or_default();
+        crate::host::durable::write_atomic(&state.join(SEEN), &text)
+    }
+}
+
+/// The advisories about the packages of these images, what excuses from some, and what could not be read.
+///
+/// # Errors
+/// When an OpenVEX document is wrong, or imgforge is interrupted.
+pub(super) fn read(
+    cache: &Cache,
+    settings: &Settings,
+    subjects: &[Subject],
+) -> Result<(Advisories, Vec<Vex>, Vec<String>)> {
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for contents in subjects.iter().flat_map(|subject| &subject.contents) {
+        for package in &contents.packages {
+            let (source, _) = package.source(contents.kind);
+            wanted.extend([source, &package.name]);
+        }
+    }
+    let (mut known, mut problems) = (Advisories::default(), vec![]);
+    for (format, url) in &settings.advisories {
+        let read = cache
+            .large(url)
+            .and_then(|path| known.read(*format, &path, &wanted));
+        match read {
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+            Err(error) => problems.push(suite::sentence(&error)),
+            Ok(()) => {}
+        }
+    }
+    let vex = settings.vex.iter().map(|path| advisories::read_vex(path));
+    let vex: Vec<Vec<Vex>> = vex.collect::<Result<_>>()?;
+    Ok((known, vex.concat(), problems))
+}
