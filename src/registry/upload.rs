@@ -62,7 +62,9 @@ impl Registry {
             failures += 1;
             if failures > self.limits.retries {
                 let what = format!("sending a blob to {} failed {failures} times", self.address);
-                return Err(Error::stage(what).cause(why));
+                return Err(Error::stage(what).cause(why).hint(
+                    "the registry's log says why, a full disk perhaps; the same command goes on where this one stopped",
+                ));
             }
             self.client.pause(failures, None)?;
             // It may have come to its end, and only the answer got lost.
