@@ -1,5 +1,6 @@
 //! Registries: docker-registry itself, and ways to it that break.
 
+mod again;
 mod build;
 mod client;
 mod consume;

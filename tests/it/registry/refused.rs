@@ -1,11 +1,19 @@
 //! What a registry, or who can write to it, puts in the place of a published image, and what a copy must not
 //! write over.
 
+use std::process::Stdio;
+
 use imgforge::registry::Descriptor;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::consume::Shared;
 use super::others::put_container;
+use super::site::noise;
+use crate::patience::wait_for;
 use crate::pull::world::*;
+use crate::server::{Answer, Server, Then};
+use crate::support::registry::Kind as Like;
+use crate::support::{Run as _, under};
 
 /// The error of a new machine's pull, which leaves nothing.
 #[track_caller]
@@ -239,4 +247,67 @@ fn the_index_of_a_channel_has_a_role() {
     // The next copy gives it one.
     shared.copy();
     assert!(shared.manifest("nightly").by_role("index").is_some());
+}
+
+/// Whoever pulls or copies: what was there stays, nothing half counts, and the same command does it then.
+#[test]
+fn a_full_disk_and_ctrl_c_leave_what_was_there() {
+    let mut shared = Shared::new();
+    shared.copy();
+    let world = &shared.world;
+    world.configure("repositories: {main: {path: repo}}\n");
+    world.write("key.gpg", world.signer().public_key().unwrap());
+    let [output, key] = ["web.raw", "key.gpg"].map(|name| world.path(name).display().to_string());
+    let pull = |from: &str| world.command(&["pull", from, "-o", &output, "--key", &key]);
+    let limited = under(&["prlimit", "--fsize=100000", "--"], &pull(&shared.web("")));
+    let said = { limited }.said();
+    assert!(
+        said.code.is_some_and(|code| code != 0) && said.err.contains("hint: "),
+        "{}",
+        said.evidence()
+    );
+    assert!(!world.path("web.raw").exists());
+    pull(&shared.web("")).said().ok();
+
+    // A registry without room for one file: the channel has what it had.
+    let more = noise(400_000);
+    let more = Companion::bytes("web-0123456789ab.qcow2", more).about([("target", "qcow2")]);
+    publish_with(
+        &world.repository(),
+        &disk(world, "three", &[9, 7, 0]),
+        ("web", "stable"),
+        vec![more],
+    );
+    let before = shared.manifest("latest");
+    shared.service.restart(Like {
+        full: true,
+        ..Like::default()
+    });
+    let images = shared.service.oci("images");
+    let copy = ["repo", "copy", &images];
+    let said = shared.world.run(&copy);
+    assert!(
+        said.code.is_some_and(|code| code != 0) && said.err.contains("hint: "),
+        "{}",
+        said.evidence()
+    );
+    assert_eq!(shared.manifest("latest"), before);
+    shared.service.restart(Like::default());
+    shared.world.ok(&copy);
+    assert_ne!(shared.manifest("latest"), before);
+
+    // Nobody answers, and somebody has enough of it.
+    let silent = Server::start(|_, _| Answer::of(b"x").cut(0, Then::Hang));
+    let at = format!("oci://{}/images", silent.address());
+    for verb in [
+        &["pull", &format!("{at}/web"), "-o", &output, "--key", &key][..],
+        &["repo", "copy", &at],
+    ] {
+        silent.forget();
+        let mut waits = shared.world.command(verb);
+        let mut waits = waits.stderr(Stdio::null()).spawn().unwrap();
+        wait_for("the request", || !silent.requests().is_empty());
+        kill_process(Pid::from_child(&waits), Signal::INT).unwrap();
+        assert_eq!(waits.wait().unwrap().code(), Some(130), "{verb:?}");
+    }
 }
