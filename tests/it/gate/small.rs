@@ -207,7 +207,8 @@ fn the_gate_refuses_accepts_with_reasons_and_leaves_nothing() {
     );
     disk(&world, "unit", &phony);
     let publish = ["build", "unit", "--publish"];
-    let why = "secret-assignment: /etc/app.conf (line 1)";
+    let why =
+        "secret-assignment: /etc/app.conf (line 1; from install of unit, recipes/unit.yaml:3)";
     refused(&world, "unit", world.run(&publish), why);
 
     let import = import(&world, "unit");
