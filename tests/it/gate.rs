@@ -123,7 +123,7 @@ fn e2e_leftovers_end_the_gate_exceptions_are_told_and_secrets_stay_out_of_the_st
     // It ends before a clone boots.
     leave_a_password(&world);
     let leftover = world.run(&["build", "unit", "--publish"]);
-    let why = "secret-assignment: /etc/app.conf (line 1)";
+    let why = "secret-assignment: /etc/app.conf (line 1; from install of unit, ";
     refused(&world, "unit", leftover, why);
     let allow =
         "check:\n  allow: [{rule: secret-assignment, path: /etc/app.conf, reason: it is a joke}]\n";
