@@ -18,7 +18,7 @@ fn an_archive_of_others_is_read_where_it_is_whatever_its_name() {
     archive.suite("ppa/debian/dists/bookworm", "bookworm", &newer);
     let line = format!("deb {} bookworm main", server.text("ppa/debian"));
     world.has("theirs", &editor_of(&[line]));
-    let own = "deb http://deb.debian.org/debian bookworm main";
+    let own = "deb http://mirror.example.debian.org/debian bookworm main";
     let key = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
     let keyed = format!("deb {key} http://127.0.0.1:1/debian bookworm main");
     world.has("own", &editor_of(&[own.to_owned(), keyed]));
@@ -34,7 +34,7 @@ fn an_archive_of_others_is_read_where_it_is_whatever_its_name() {
 fn the_password_of_a_mirror_is_told_nobody() {
     let (_archive, _server, world) = mirror();
     world.replace("imgforge.yaml", "http://", "http://me:Pa55word@");
-    let line = "deb http://deb.debian.org/debian bookworm main contrib";
+    let line = "deb http://mirror.example.debian.org/debian bookworm main contrib";
     world.has("more", &editor_of(&[line.to_owned()]));
     let said = world.updates(&["--json"]).exits(4);
     let said = said.says(&["/debian bookworm has no contrib for amd64"]);
