@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Prints docs/commands.md, of what PROGRAM says of each of its commands: scripts/commands.py PROGRAM"""
+import os
+import re
+import subprocess
+import sys
+
+
+def help_of(program, verbs):
+    env = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    said = subprocess.run([program, *verbs, "--help"], env=env, capture_output=True, text=True, check=True)
+    return said.stdout
+
+
+def below(text):
+    commands = re.search(r"^Commands:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return re.findall(r"^  ([a-z]\S*)", commands[1], re.MULTILINE) if commands else []
+
+
+def section(program, verbs):
+    text = help_of(program, verbs)
+    yield f"{'#' * (1 + len(verbs))} {' '.join(verbs)}", text.split("\nGlobal options:")[0].rstrip()
+    for verb in below(text):
+        yield from section(program, [*verbs, verb])
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    program = sys.argv[1]
+    top = help_of(program, [])
+    common = top.split("\nGlobal options:\n")[1]
+    print("# Commands\n")
+    print("This page is generated from the program: `imgforge COMMAND --help` says the same, `man imgforge-COMMAND` too.\n")
+    print(f"## Options of every command\n\n```text\n{common.strip(chr(10))}\n```")
+    for verb in below(top):
+        for heading, text in section(program, [verb]):
+            print(f"\n{heading}\n\n```text\n{text}\n```")
+
+
+if __name__ == "__main__":
+    main()
