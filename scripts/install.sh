@@ -15,4 +15,7 @@ for folder in recipes preseed kickstart autoinstall firstboot ansible puppet; do
   if [ -d "$folder" ]; then cp -RT --no-preserve=ownership "$folder" "$root/share/imgforge/$folder"; fi
 done
 install -m 644 README.md SECURITY.md CHANGELOG.md docs/*.md "$root/share/doc/imgforge/"
+for folder in tutorials how-to explanation coming-from assets; do
+  cp -RT --no-preserve=ownership "docs/$folder" "$root/share/doc/imgforge/$folder"
+done
 cp -RT --no-preserve=ownership docs/systemd "$root/share/doc/imgforge/systemd"
