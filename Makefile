@@ -13,7 +13,7 @@ export CARGO_NET_RETRY ?= 10
 export IMGFORGE_TRUST ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs fuzz
+.PHONY: audit help deps deps-test build test test-vm proofs e2e e2e-install e2e-clouds lint demo bench install deb clean docs check-docs docs-site fuzz
 
 help: ## Prints this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | \
@@ -61,6 +61,8 @@ lint: deps-test check-docs ## Checks format, lints, scripts and generated docume
 	shellcheck scripts/*.sh findings/*.sh src/guest/appliance/*.sh src/host/*.sh src/hypervisor/*.sh .ci/run
 	shellcheck -s sh firstboot/*.sh tests/it/support/*.sh src/runner/guest/*.sh src/runner/guest/*/*.sh src/steps/*.sh src/steps/grow/*.sh src/stage/install/bootstrap/*.sh src/targets/ramdisk/*.sh
 	scripts/prose.py check
+	scripts/pages.py check $(or $(CARGO_TARGET_DIR),target)/debug/imgforge
+	scripts/pages.py run $(or $(CARGO_TARGET_DIR),target)/debug/imgforge
 	scripts/proofs.py check
 	scripts/planted-faults.py check
 
@@ -73,6 +75,9 @@ docs: ## Generates the parts of docs/ that derive from the types
 
 check-docs: ## Checks that the generated parts of docs/ are current
 	@scripts/docs.sh check
+
+docs-site: ## Builds the docs as a site below target/site, for any static server or as files
+	@scripts/site.sh
 
 bench: deps-test build ## Runs the benchmarks
 	@scripts/proofs.py run bench
