@@ -30,10 +30,15 @@ def retired():
 
 def prose(text):
     """Lines of prose: [(number, line)], without code, tables, comments and what a program writes."""
-    fenced = comment = False
+    fenced = comment = written = False
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
-        if bare.startswith("```"):
+        # `<!-- pack: begin -->` and `<!-- modules -->` begin what a program writes, until the line with `end`.
+        if re.fullmatch(r"<!-- (\w+: (begin|end)|modules|targets|end of \w+) -->", bare):
+            written = "end" not in bare
+        elif written:
+            continue
+        elif bare.startswith("```"):
             fenced = not fenced
         elif not fenced:
             comment = (comment or "<!--" in line) and "-->" not in line
