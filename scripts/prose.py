@@ -48,7 +48,7 @@ def prose(text):
 
 def plain(text):
     """Without markup: one word for a piece of code, the text for a link."""
-    text = re.sub(r"`[^`]*`", "code", text)
+    text = re.sub(r"`[^`]*`", "CODE", text)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return re.sub(r"<[^>]*>|[*_]{1,2}", "", text)
 
