@@ -66,6 +66,12 @@ impl Sha256 {
     }
 }
 
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Passes bytes on, and hashes and counts what it passes on.
 #[derive(Debug)]
 pub struct Hashed<W> {

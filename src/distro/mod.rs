@@ -6,6 +6,7 @@ use crate::machine::Arch;
 use crate::units::Size;
 
 pub mod apt;
+pub mod chosen;
 mod debian;
 pub mod mirror;
 mod redhat;

@@ -1,5 +1,6 @@
 //! What one stage fetches while it works.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -45,7 +46,32 @@ impl Fetching {
         });
     }
 
-    /// The archive that the lock names, else what `choose` finds; it is written down.
+    /// Adds an install medium, or a disk image.
+    pub fn medium(&self, file: Fetched) {
+        self.add(Record {
+            media: vec![file],
+            ..Record::default()
+        });
+    }
+
+    /// Adds what a program fetched by a protocol of its own, packed, by the name that it has instead of an
+    /// address.
+    pub fn archive(&self, file: Fetched) {
+        self.add(Record {
+            archives: vec![file],
+            ..Record::default()
+        });
+    }
+
+    /// Adds what was made beside the disk and has a record of its own.
+    pub fn beside(&self, name: &str, record: Record) {
+        self.add(Record {
+            beside: BTreeMap::from([(name.to_owned(), record)]),
+            ..Record::default()
+        });
+    }
+
+    /// The archive of packages that the lock names, else what `choose` finds; it is written down.
     ///
     /// # Errors
     /// As `choose`.
@@ -53,9 +79,8 @@ impl Fetching {
         &self,
         choose: impl FnOnce() -> Result<Option<Mirrors>, E>,
     ) -> Result<Option<Mirrors>, E> {
-        let locked = self.locked.as_ref().and_then(|locked| locked.mirrors());
-        let chosen = match locked {
-            Some(mirrors) => Some(mirrors.clone()),
+        let chosen = match &self.locked {
+            Some(locked) => locked.mirrors().cloned(),
             None => choose()?,
         };
         self.record().mirrors.clone_from(&chosen);

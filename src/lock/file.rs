@@ -1,20 +1,20 @@
 //! `NAME.lock`: YAML, sorted, a line a file.
 
-use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::to_string;
 
-use super::{Fetched, Locked, Mirrors, Record, by_address, content};
+use super::text::END;
+use super::{Fetched, Locked, Mirrors, Record, by_address};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 
 /// The version of the format.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// The largest lock, in bytes: of a desktop's 5000 packages it has 2 MiB.
 const LARGEST: u64 = 64 << 20;
@@ -47,6 +47,38 @@ pub struct Parent {
     pub revision: u64,
     /// SHA-512 of its blob, in hex.
     pub sha512: String,
+    /// What its signed index said of it beside that; a lock of an older imgforge has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<ParentEntry>,
+}
+
+/// What the signed index of a repository says of a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ParentEntry {
+    /// The channel that the recipe names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The name of its entry.
+    pub name: String,
+    /// Its architecture.
+    pub arch: String,
+    /// Where the blob is, without user and password.
+    pub url: String,
+    /// Size of the blob, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Size of the disk as a guest sees it, in bytes.
+    pub disk_size: u64,
+    /// Format of the disk inside the blob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Its `IMAGE_VERSION`, if imgforge published it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// libosinfo's short id of the system on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub osinfo: Option<String>,
 }
 
 /// What one stage fetched.
@@ -77,6 +109,12 @@ struct Written {
     absent: BTreeSet<String>,
     #[serde(default)]
     not_locked: BTreeSet<String>,
+    #[serde(default, with = "by_address")]
+    media: Vec<Fetched>,
+    #[serde(default, with = "by_address")]
+    archives: Vec<Fetched>,
+    #[serde(default)]
+    beside: BTreeMap<String, Record>,
 }
 
 impl From<Written> for Stage {
@@ -90,6 +128,9 @@ impl From<Written> for Stage {
                 fetched: written.fetched,
                 absent: written.absent,
                 not_locked: written.not_locked,
+                media: written.media,
+                archives: written.archives,
+                beside: written.beside,
             },
         }
     }
@@ -230,98 +271,4 @@ impl Lock {
         let gone = ours.difference(&theirs).map(|one| format!("- {one}"));
         new.chain(gone).collect()
     }
-}
-
-/// The end of each lock.
-const END: &str = "# end";
-
-/// The text of the file: equal locks give equal texts.
-impl fmt::Display for Lock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.image.split(':').next().unwrap_or(&self.image);
-        writeln!(f, "# What the last build of {} fetched.", self.image)?;
-        writeln!(
-            f,
-            "# `imgforge lock {name}` writes it; `imgforge build {name} --locked` fetches nothing else."
-        )?;
-        writeln!(f, "imgforge-lock: {VERSION}")?;
-        writeln!(f, "image: {}", quoted(&self.image))?;
-        writeln!(f, "clock: {}", self.clock)?;
-        if let Some(Parent {
-            image,
-            revision,
-            sha512,
-        }) = &self.from
-        {
-            writeln!(f, "from:\n  image: {}", quoted(image))?;
-            writeln!(f, "  revision: {revision}\n  sha512: {}", quoted(sha512))?;
-        }
-        list(f, "stages:", self.stages.iter())?;
-        let mut packages: Vec<&String> = self.packages.iter().collect();
-        packages.sort();
-        list(f, "packages:", packages.into_iter().map(|one| item(one)))?;
-        writeln!(f, "{END}")
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  - image: {}", quoted(&self.image))?;
-        writeln!(f, "    stage: {}", quoted(&self.stage))?;
-        writeln!(f, "    recipe: {}", quoted(&self.recipe))?;
-        let Record {
-            mirrors,
-            fetched,
-            absent,
-            not_locked,
-        } = &self.record;
-        if let Some(mirrors) = mirrors {
-            writeln!(f, "    mirrors:\n      main: {}", quoted(&mirrors.main))?;
-            if let Some(security) = &mirrors.security {
-                writeln!(f, "      security: {}", quoted(security))?;
-            }
-        }
-        if !fetched.is_empty() {
-            writeln!(f, "    fetched:")?;
-        }
-        let mut fetched: Vec<_> = fetched.iter().collect();
-        fetched.sort();
-        for one in fetched {
-            writeln!(f, "      {}: {}", quoted(&one.url), quoted(&content(one)))?;
-        }
-        for (name, all) in [("absent", absent), ("not-locked", not_locked)] {
-            if !all.is_empty() {
-                let mut text = String::new();
-                all.iter()
-                    .for_each(|one| text.push_str(&format!("    {}", item(one))));
-                write!(f, "    {name}:\n{text}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn item(text: &str) -> String {
-    format!("  - {}\n", quoted(text))
-}
-
-/// Items below a heading.
-fn list(
-    f: &mut fmt::Formatter<'_>,
-    heading: &str,
-    items: impl Iterator<Item = impl fmt::Display>,
-) -> fmt::Result {
-    let mut text = String::new();
-    for one in items {
-        write!(text, "{one}")?;
-    }
-    match text.is_empty() {
-        true => writeln!(f, "{heading} []"),
-        false => write!(f, "{heading}\n{text}"),
-    }
-}
-
-/// A text of JSON is one of YAML.
-fn quoted(text: &str) -> String {
-    to_string(text).unwrap_or_default()
 }

@@ -4,7 +4,9 @@
 
 mod fetching;
 mod file;
+mod names;
 mod replay;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,7 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
 pub use fetching::Fetching;
-pub use file::{Lock, Parent, Stage, digests, path};
+pub use file::{Lock, Parent, ParentEntry, Stage, digests, path};
+pub use names::{Kind, Named};
 pub use replay::{Locked, NOT_LOCKED};
 
 /// The name of a stage's record in its entry.
@@ -59,16 +62,32 @@ pub struct Record {
     /// What nobody could read on its way: hosts of https connections, directories of this host.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub not_locked: BTreeSet<String>,
+    /// Install media and disk images, which are entries of the store, by address.
+    #[serde(default, with = "by_address", skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Fetched>,
+    /// What a program fetched by a protocol of its own, packed into one file of the cache, by name.
+    #[serde(default, with = "by_address", skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<Fetched>,
+    /// What was made beside the disk and fetches by itself, by name: toolboxes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, Record>,
 }
 
 impl Record {
     /// Adds what another one has; of one address the later counts.
     pub fn merge(&mut self, other: Record) {
-        let all = self.fetched.drain(..).chain(other.fetched);
-        let all: BTreeMap<String, Fetched> = all.map(|one| (one.url.clone(), one)).collect();
+        let joined = |ours: &mut Vec<Fetched>, theirs: Vec<Fetched>| {
+            let all = ours.drain(..).chain(theirs);
+            let all: BTreeMap<String, Fetched> = all.map(|one| (one.url.clone(), one)).collect();
+            *ours = all.into_values().collect();
+        };
+        joined(&mut self.fetched, other.fetched);
+        joined(&mut self.media, other.media);
+        joined(&mut self.archives, other.archives);
+        self.beside.extend(other.beside);
         self.absent.extend(other.absent);
-        self.absent.retain(|url| !all.contains_key(url));
-        self.fetched = all.into_values().collect();
+        let there: BTreeSet<&str> = self.fetched.iter().map(|one| one.url.as_str()).collect();
+        self.absent.retain(|url| !there.contains(url.as_str()));
         self.not_locked.extend(other.not_locked);
         self.mirrors = other.mirrors.or(self.mirrors.take());
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::{Fetched, Mirrors, Record};
-use crate::digest::Sha256;
+use crate::digest::{Key, Sha256};
 use crate::error::{Error, Result};
 use crate::mutex::Unpoisoned as _;
 
@@ -108,9 +108,60 @@ impl Locked {
     /// When the lock does not have it.
     pub fn digest_of(&self, url: &str) -> Result<Sha256> {
         let found = self.find([url]).and_then(|one| one.sha256.parse().ok());
-        found.ok_or_else(|| {
-            self.refuse(url, NOT_LOCKED);
-            Error::stage(format!("{url} is not in {}", self.file)).hint(self.again())
-        })
+        found.ok_or_else(|| self.lacks(url))
+    }
+
+    /// The medium at an address.
+    ///
+    /// # Errors
+    /// When the lock does not have it.
+    pub fn medium(&self, url: &str) -> Result<&Fetched> {
+        let mut all = self.record.media.iter();
+        all.find(|one| one.url == url)
+            .ok_or_else(|| self.lacks(url))
+    }
+
+    /// What a program fetched by a protocol of its own, by its name.
+    ///
+    /// # Errors
+    /// When the lock does not have it.
+    pub fn archive(&self, name: &str) -> Result<&Fetched> {
+        let mut all = self.record.archives.iter();
+        all.find(|one| one.url == name)
+            .ok_or_else(|| self.lacks(name))
+    }
+
+    /// What binds what is made beside the disk.
+    ///
+    /// # Errors
+    /// When the lock does not have it.
+    pub fn beside(&self, name: &str) -> Result<Locked> {
+        let record = self
+            .record
+            .beside
+            .get(name)
+            .ok_or_else(|| self.lacks(name))?;
+        Ok(Locked::new(&self.file, &self.image, record.clone()).offline(self.offline))
+    }
+
+    /// What all of it depends on.
+    pub fn digest(&self) -> Key {
+        self.record.digest()
+    }
+
+    /// Says that something is not on this host, and that nobody is asked for it.
+    pub fn is_nowhere(&self, url: &str) -> Error {
+        self.refuse(url, "it is not on this host, and --offline asks nobody");
+        Error::host(format!("{url} is not on this host"))
+            .cause(format!(
+                "{} names it, and --offline asks nobody for it",
+                self.file
+            ))
+            .hint("build once with --locked and without --offline")
+    }
+
+    fn lacks(&self, what: &str) -> Error {
+        self.refuse(what, NOT_LOCKED);
+        Error::stage(format!("{what} is not in {}", self.file)).hint(self.again())
     }
 }

@@ -24,6 +24,7 @@ fn record() -> Record {
         ],
         absent: BTreeSet::from(["http://a.example/debian/dists/x/Release.gpg".into()]),
         not_locked: BTreeSet::from(["keys.example".into()]),
+        ..Record::default()
     }
 }
 
@@ -39,6 +40,7 @@ fn lock() -> Lock {
         image: "site#debian".into(),
         revision: 7,
         sha512: "ab".repeat(64),
+        entry: None,
     });
     lock.stages = vec![
         stage("install", record()),
@@ -99,6 +101,86 @@ fn what_is_written_is_read() {
     assert_eq!(read(&lock.to_string()).unwrap(), lock);
     let empty = Lock::new("web", lock.clock);
     assert_eq!(read(&empty.to_string()).unwrap(), empty);
+}
+
+/// A lock with everything that one can name.
+fn full() -> Lock {
+    let mut lock = lock();
+    lock.packages.sort();
+    lock.from.as_mut().unwrap().entry = Some(ParentEntry {
+        channel: Some("stable".into()),
+        name: "debian".into(),
+        arch: "x86_64".into(),
+        url: "https://site.example/debian-7.xz".into(),
+        size: Some(9),
+        disk_size: 1 << 30,
+        format: None,
+        version: Some("12ab".into()),
+        osinfo: Some("debian13".into()),
+    });
+    let beside = Record {
+        beside: BTreeMap::from([("empty".into(), Record::default())]),
+        ..record()
+    };
+    lock.stages[1].record = Record {
+        media: vec![file("https://a.example/x.iso", b"medium")],
+        archives: vec![file("collections a/requirements.yml", b"archive")],
+        beside: BTreeMap::from([("toolbox ansible-trixie".into(), beside)]),
+        ..Record::default()
+    };
+    lock
+}
+
+#[test]
+fn what_was_made_beside_has_lines_of_its_own() {
+    let lock = full();
+    assert_eq!(read(&lock.to_string()).unwrap(), lock, "{lock}");
+    let text = lock.to_string();
+    let at = text
+        .find("  - image: \"web\"\n    stage: \"configure\"")
+        .unwrap();
+    let end = text[at..].find("mirrors:").unwrap();
+    insta::assert_snapshot!(&text[at..at + end], @r#"
+    - image: "web"
+      stage: "configure"
+      recipe: "6b067d4dea51ca0d66955f255199f92a64ea893931716cf5eab4fac4e7de872d"
+      media:
+        "https://a.example/x.iso": "sha256:c082456a7766e23a18db084cd34b6ff510baef506548b897cc80e9b7d3e121c8 6"
+      archives:
+        "collections a/requirements.yml": "sha256:0eb3e36bfb24dcd9bb1d1bece1531216b59539a8fde17ee80224af0653c92aa3 7"
+      beside:
+        "toolbox ansible-trixie":
+    "#);
+}
+
+#[test]
+fn everything_that_a_lock_names_is_listed_once() {
+    let names = full().names();
+    let shown: Vec<_> = names
+        .iter()
+        .map(|one| (one.kind, one.url.as_str()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (Kind::Download, "http://a.example/debian/dists/x/InRelease"),
+            (
+                Kind::Download,
+                "http://a.example/debian/pool/main/b/bash/bash_5.deb"
+            ),
+            (Kind::Archive, "collections a/requirements.yml"),
+            (Kind::Medium, "https://a.example/x.iso"),
+            (Kind::Parent, "https://site.example/debian-7.xz"),
+        ]
+    );
+    assert_eq!(
+        names[0].digest,
+        format!("sha256:{}", record().fetched[0].sha256)
+    );
+    assert_eq!(names[0].size, Some(5));
+    assert_eq!(names[4].digest, format!("sha512:{}", "ab".repeat(64)));
+    let without = lock().names();
+    assert_eq!(without.last().unwrap().url, "site#debian");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Locks: written of what the stages of the last build fetched, and compared with what a build has made.
 
+mod places;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -7,14 +9,16 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::host::outlet::Outlet;
-use crate::lock::{self, Lock, Parent, Record, Stage};
+use crate::lock::{self, Lock, Parent, ParentEntry, Record, Stage};
 use crate::pipeline::{Options, Session};
 use crate::proxy::Cache;
+use crate::pull::Pin;
 use crate::sbom::Contents;
 use crate::stage::StageId;
 use crate::stage::plan::{Plan, Planned};
 use crate::store::epoch::Mode;
 use crate::store::{Entry, Store};
+pub use places::{place, put};
 
 /// A lock that was written.
 #[derive(Debug)]
@@ -105,6 +109,7 @@ fn of_plan(store: &Store, plan: &Plan) -> Result<Lock> {
         image: pin.named.to_string(),
         revision: pin.image.revision,
         sha512: pin.image.sha512.clone(),
+        entry: Some(entry_of(pin)),
     });
     lock.stages = stages;
     let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal);
@@ -129,6 +134,22 @@ fn entry(store: &Store, plan: &Plan, planned: &Planned) -> Result<Entry> {
     })
 }
 
+/// What a lock says of a published image beside its digest.
+fn entry_of(pin: &Pin) -> ParentEntry {
+    let image = pin.image.clone();
+    ParentEntry {
+        channel: pin.channel.clone(),
+        name: image.entry,
+        arch: image.arch,
+        url: image.url.to_string(),
+        size: image.size,
+        disk_size: image.disk_size,
+        format: image.format,
+        version: image.version,
+        osinfo: image.osinfo,
+    }
+}
+
 /// The packages of a sealed disk, as a lock has them.
 fn packages(sealed: &Entry) -> Vec<String> {
     let contents = Contents::read(sealed.path());
@@ -140,8 +161,9 @@ fn packages(sealed: &Entry) -> Vec<String> {
 /// What a build can rely on before it begins.
 ///
 /// # Errors
-/// When this host's clock is behind the lock, or the published image below is another one.
-pub(super) fn ready(session: &Session, plan: &Plan) -> Result<()> {
+/// When this host's clock is behind the lock, or the published image below is another one; `--offline`, when
+/// something is not on this host.
+pub(super) fn ready(session: &Session, options: &Options, plan: &Plan) -> Result<()> {
     let Some(lock) = &plan.lock else {
         return Ok(());
     };
@@ -188,7 +210,55 @@ pub(super) fn ready(session: &Session, plan: &Plan) -> Result<()> {
             ));
         }
     }
-    Ok(())
+    match options.offline {
+        true => is_here(session, plan, lock),
+        false => Ok(()),
+    }
+}
+
+/// The most files that are named at once.
+const SHOWN: usize = 12;
+
+/// Refuses stages that would run and lack what they fetched.
+fn is_here(session: &Session, plan: &Plan, lock: &Lock) -> Result<()> {
+    let (mut all, mut missing) = (0, vec![]);
+    for planned in plan.all() {
+        let Planned { image, label, .. } = planned;
+        let Some(Stage { record, .. }) = lock.stage(image, label).filter(|_| !planned.cached)
+        else {
+            continue;
+        };
+        if !record.not_locked.is_empty() {
+            let hosts: Vec<&str> = record.not_locked.iter().map(String::as_str).collect();
+            session.ui.warning(format!(
+                "the {label} stage of {image} asked {} when it was locked, and nobody can ask there now",
+                hosts.join(", ")
+            ));
+        }
+        let parent = lock
+            .names()
+            .into_iter()
+            .filter(|one| one.kind == lock::Kind::Parent && planned.stage == StageId::Install);
+        for named in record.names().into_iter().chain(parent) {
+            all += 1;
+            if place(session, &named)?.is_none() {
+                missing.push(named.url);
+            }
+        }
+    }
+    let many = missing.len();
+    if many == 0 {
+        return Ok(());
+    }
+    let more = many.saturating_sub(SHOWN);
+    missing.truncate(SHOWN);
+    missing.extend((more > 0).then(|| format!("and {more} more")));
+    Err(Error::host(format!("{} cannot be built offline", plan.image()))
+        .cause(format!(
+            "{many} of {all} files that the lock names are neither in the cache nor in the store:"
+        ))
+        .evidence(missing)
+        .hint("build once with --locked and without --offline: that fetches and compares them"))
 }
 
 /// Says how the packages of what a locked build made differ from the lock's.

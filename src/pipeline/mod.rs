@@ -139,7 +139,10 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
         digests,
         vars,
         epochs,
-        pins: &|recipe, image| pins::find(session, recipe, image, epochs, *offline),
+        pins: &|recipe, image, lock| {
+            let locked = lock.and_then(|lock| pins::of_lock(lock, image).transpose());
+            locked.unwrap_or_else(|| pins::find(session, recipe, image, epochs, *offline))
+        },
         from: *from,
         until: *until,
         targets,
@@ -213,7 +216,7 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Opti
     while !remote::bring(session, &plan)? {
         plan = self::plan(session, options, name, epochs)?;
     }
-    lock::ready(session, &plan)?;
+    lock::ready(session, options, &plan)?;
     let built = run::carry_out(session, options, plan, stages)?;
     if let Some(Built { plan, results, .. }) = &built {
         lock::compare(session, plan, results.sealed.entry());

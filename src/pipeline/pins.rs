@@ -9,10 +9,11 @@ use serde_json::json;
 
 use crate::digest::Key;
 use crate::error::{Error, Kind, Result};
-use crate::http::Client;
+use crate::http::{Client, Url};
+use crate::lock::Lock;
 use crate::mutex::Unpoisoned as _;
 use crate::pipeline::Session;
-use crate::pull::{self, Pin};
+use crate::pull::{self, Image, Pin};
 use crate::recipe::types::{PublishedImage, Recipe};
 use crate::store::epoch::Mode;
 use crate::store::{remembered, to_json, write_atomic};
@@ -95,6 +96,47 @@ pub fn find(
     };
     known.insert(key, pin.clone());
     Ok(pin)
+}
+
+/// The revision that a lock names of the `published` image; nothing where it is of another image, or of an older
+/// imgforge.
+///
+/// # Errors
+/// When what the lock names is no address.
+pub fn of_lock(lock: &Lock, published: &PublishedImage) -> Result<Option<Pin>> {
+    let PublishedImage {
+        image: named,
+        channel,
+    } = published;
+    let channel = channel.clone().or(named.channel.clone());
+    let Some(parent) = lock
+        .from
+        .as_ref()
+        .filter(|it| it.image == named.to_string())
+    else {
+        return Ok(None);
+    };
+    let Some(entry) = parent.entry.clone().filter(|it| it.channel == channel) else {
+        return Ok(None);
+    };
+    let image = Image {
+        name: named.name.clone(),
+        entry: entry.name,
+        revision: parent.revision,
+        arch: entry.arch,
+        url: Url::parse(&entry.url)?,
+        sha512: parent.sha512.clone(),
+        size: entry.size,
+        disk_size: entry.disk_size,
+        format: entry.format,
+        version: entry.version,
+        osinfo: entry.osinfo,
+    };
+    Ok(Some(Pin {
+        named: named.clone(),
+        channel,
+        image,
+    }))
 }
 
 fn ask(session: &Session, recipe: &Recipe, published: &PublishedImage) -> Result<Pin> {

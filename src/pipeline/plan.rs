@@ -16,6 +16,9 @@ use crate::store::digests::Digests;
 use crate::store::epoch::{self, Lost, Mode};
 use crate::store::inputs::{Inputs, LOCK, Walked};
 
+/// Finds the revision of the published image that a recipe builds on, which a lock may name.
+pub type FindPin<'a> = dyn Fn(&Recipe, &PublishedImage, Option<&Lock>) -> Result<Pin> + 'a;
+
 /// What plans are made from.
 #[allow(missing_debug_implementations, reason = "a closure has none")]
 pub struct Planner<'a> {
@@ -31,7 +34,7 @@ pub struct Planner<'a> {
     /// How epochs are treated.
     pub epochs: Mode,
     /// Says which revision of a published image a recipe builds on.
-    pub pins: &'a dyn Fn(&Recipe, &PublishedImage) -> Result<Pin>,
+    pub pins: &'a FindPin<'a>,
     /// `--from`: this stage and later ones run again, under new keys.
     pub from: Option<StageId>,
     /// `--until`: later stages are left out.
@@ -78,7 +81,10 @@ impl Planner<'_> {
                 None,
                 lock,
             )?)),
-            Base::Published(image) => Base::Published((self.pins)(&resolved.recipe, image)?),
+            Base::Published(image) => {
+                let lock = lock.map(Arc::as_ref);
+                Base::Published((self.pins)(&resolved.recipe, image, lock)?)
+            }
             Base::Install(install) => Base::Install(install.clone()),
         };
         let layer = match &base {

@@ -2,7 +2,9 @@
 
 use crate::distro;
 use crate::error::Result;
+use crate::lock::Fetching;
 use crate::pipeline::{Options, Session};
+use crate::proxy::Cache;
 use crate::recipe::types::{Base, Install};
 use crate::stage::StageId;
 use crate::stage::plan::{Plan, Planned};
@@ -24,7 +26,8 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
     let Some(codename) = codename(plan) else {
         return Ok(below);
     };
-    if missing.is_empty() || options.offline || !plan.stages.iter().any(runs) {
+    // A lock of the build names what was installed.
+    if missing.is_empty() || options.offline || options.locked || !plan.stages.iter().any(runs) {
         return Ok(below);
     }
     let ui = session.ui.stage(plan.image(), "lock");
@@ -35,6 +38,9 @@ pub(super) fn lock(session: &Session, options: &Options, plan: &Plan) -> Result<
         mirrors: &session.config.mirrors,
         mirror: &recipe.mirrors.build,
         arch: recipe.machine.arch,
+        fetching: &Fetching::default(),
+        cache: &Cache::new(session.store.state(), session.config.store.cache_size),
+        log: &session.store.logs(plan.image()).join("lock-toolbox.log"),
         ui: &ui,
     };
     let tools = Tools::prepare(&request, missing.iter().copied(), root, codename)?;

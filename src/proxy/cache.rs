@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::ErrorKind;
-use std::io::Write as _;
+use std::io::{ErrorKind, Read, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest;
-use crate::error::{Context as _, Result};
+use crate::digest::{self, Hashed, Sha256};
+use crate::error::{Context as _, Error, Result};
 use crate::host::{durable, lru, statedir};
 use crate::lock;
 use crate::units::Size;
@@ -114,6 +113,37 @@ impl Cache {
         }
         lru::touch(&file);
         Some(file)
+    }
+
+    /// Where the file with this content lies, if it is here; its bytes are not looked at.
+    pub fn path(&self, sha256: &Sha256) -> Option<PathBuf> {
+        Some(self.blob(sha256.as_str())).filter(|path| path.is_file())
+    }
+
+    /// Keeps what `from` gives by its digest, if that is `sha256`. It is not bounded: what a lock names does
+    /// not give way.
+    ///
+    /// # Errors
+    /// When it has another digest, or cannot be written.
+    pub fn add(&self, sha256: &Sha256, mut from: impl Read) -> Result<()> {
+        let doing = || format!("writing the cache {}", self.dir.display());
+        self.prepare()?;
+        let file = tempfile::NamedTempFile::new_in(&self.dir).doing(doing)?;
+        let mut hashed = Hashed::new(file);
+        std::io::copy(&mut from, &mut hashed).doing(doing)?;
+        let (file, found, size) = hashed.finish();
+        if found != *sha256 {
+            return Err(Error::gate("a file is not what a lock names")
+                .cause(format!("expected sha256 {sha256}, found {found}"))
+                .hint("use nothing of it"));
+        }
+        let blob = self.blob(sha256.as_str());
+        std::fs::create_dir_all(blob.parent().unwrap_or(&self.dir)).doing(doing)?;
+        file.persist(blob)
+            .map_err(|error| error.error)
+            .doing(doing)?;
+        self.used.fetch_add(size, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Keeps a finished file, which lies on the cache's file system, under its address, unless it is larger

@@ -133,6 +133,7 @@ impl Log {
             fetched: noted.files.iter().map(file).collect(),
             absent: noted.absent.clone(),
             not_locked: noted.not_locked.clone(),
+            ..Record::default()
         }
     }
 }

@@ -17,6 +17,7 @@
 //! STATE/cache/locks/…    where the locks of recipes are, whose files stay
 //! ```
 
+mod archive;
 mod cache;
 mod download;
 mod flight;
@@ -42,7 +43,9 @@ use crate::error::{Context as _, Result};
 use crate::lock::{Locked, Record};
 use crate::mutex::Unpoisoned as _;
 use crate::units::Size;
+pub use archive::ArchiveRelay;
 pub use cache::Cache;
+pub(crate) use open::join;
 pub use rules::Route;
 
 /// QEMU's user network gives the host this address.

@@ -258,7 +258,7 @@ impl Blob<'_> {
 }
 
 /// The key of a blob in the store: it depends on nothing but its bytes.
-fn key(sha512: &str) -> Key {
+pub(super) fn key(sha512: &str) -> Key {
     Key::of(format!("blob sha512 {sha512}").as_bytes())
 }
 

@@ -31,11 +31,11 @@ const EARLIER: usize = 4;
 /// What the store knows of a blob; its bytes are what is read.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
-    sha512: String,
-    size: u64,
-    url: String,
-    revision: u64,
+pub(super) struct Kept {
+    pub(super) sha512: String,
+    pub(super) size: u64,
+    pub(super) url: String,
+    pub(super) revision: u64,
 }
 
 impl Facts for Kept {

@@ -12,6 +12,7 @@ mod choose;
 mod disk;
 mod download;
 mod feeder;
+mod kept;
 mod page;
 mod pin;
 mod place;
@@ -24,6 +25,7 @@ mod trust;
 mod virt_builder;
 
 pub use crate::index::Reference;
+pub use kept::{Blob as KeptBlob, kept, put};
 pub use pin::Pin;
 pub use place::configured_at;
 pub use record::beside;

@@ -74,13 +74,15 @@ impl Context<'_> {
         made.doing(|| format!("making a directory in {}", self.dir.display()))
     }
 
-    /// Where media come from and go to.
+    /// Where media come from and go to; `cache` is [`Context::cache`].
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub fn media<'s>(&'s self, store: &'s Store) -> Result<Media<'s>> {
+    pub fn media<'s>(&'s self, store: &'s Store, cache: &'s proxy::Cache) -> Result<Media<'s>> {
         Ok(Media {
             store,
+            cache,
+            fetching: self.fetching,
             ledger: self.host.ledger()?,
             arch: self.recipe().machine.arch,
             files: self.files,
@@ -88,12 +90,16 @@ impl Context<'_> {
         })
     }
 
+    /// The cache of downloads.
+    pub fn cache(&self) -> proxy::Cache {
+        proxy::Cache::new(self.host.store().state(), self.config.store.cache_size)
+    }
+
     /// What a proxy of the stage works with, but for its routes. What is unfinished lies in `scratch`.
     pub fn relay(&self, scratch: &Path, log: &str) -> proxy::Settings {
-        let store = self.host.store();
         proxy::Settings {
             routes: vec![],
-            cache: proxy::Cache::new(store.state(), self.config.store.cache_size),
+            cache: self.cache(),
             scratch: scratch.join("proxy"),
             log: self.logs.join(log),
             vouched_only: false,

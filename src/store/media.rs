@@ -5,6 +5,8 @@
 //! downloads it twice; what an interrupt leaves is gone on with.
 
 mod archive;
+mod index;
+mod kept;
 pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
@@ -12,16 +14,20 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{self, Key};
+use crate::address;
+use crate::digest::{self, Key, Sha256};
 use crate::error::{Context as _, Error, Result};
 use crate::http::{Client, Limits, Url};
+use crate::lock::{Fetched, Fetching, Locked};
 use crate::machine::Arch;
+use crate::proxy::Cache;
 use crate::store::files::Files;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Facts, Layer, Meta, Store};
 use crate::ui::{StageUi, Unit};
+pub use kept::{kept, put};
 pub use tree::{InstallerDigests, Tree};
 
 /// Media are large; beyond this it is no medium.
@@ -56,6 +62,10 @@ pub struct Media<'a> {
     pub arch: Arch,
     /// Takes what is on this host.
     pub files: &'a Files,
+    /// What the stage fetches, and may fetch.
+    pub fetching: &'a Fetching,
+    /// Keeps the files that describe install trees.
+    pub cache: &'a Cache,
     /// Where progress goes.
     pub ui: &'a StageUi,
 }
@@ -136,15 +146,22 @@ impl Media<'_> {
             .cause(format!("{url} stands for an address that only you know"))
             .hint("set the recipe's variables: --var NAME=… or `vars:` in imgforge.yaml"));
         }
+        if let Some(locked) = self.fetching.locked() {
+            return self.locked(locked, url, sha256);
+        }
+        self.anywhere(url, sha256)
+    }
+
+    fn anywhere(&self, url: &Url, sha256: Option<&str>) -> Result<MediaFile> {
         let client = client(url, self.ui)?;
-        let identity = match sha256 {
-            Some(sha256) => format!("sha256 {}", sha256.to_ascii_lowercase()),
-            None => self.version(&client, url)?,
+        let key = match sha256 {
+            Some(sha256) => key_of(&sha256.to_ascii_lowercase()),
+            None => Key::of(format!("media\n{}", self.version(&client, url)?).as_bytes()),
         };
-        let key = Key::of(format!("media\n{identity}").as_bytes());
         // Waits while somebody else downloads it.
         let shared = self.store.share(&key)?;
         if let Some(kept) = self.whole(&key)? {
+            self.note(url, &kept);
             return Ok(found(&kept, shared));
         }
         drop(shared);
@@ -156,7 +173,38 @@ impl Media<'_> {
             Some(kept) => kept,
             None => self.download(&client, url, &key, sha256)?,
         };
+        self.note(url, &kept);
         Ok(found(&kept, lock.downgrade()?))
+    }
+
+    /// The file that the lock names, from the store whatever its address was there, or from its server.
+    fn locked(&self, locked: &Locked, url: &Url, sha256: Option<&str>) -> Result<MediaFile> {
+        let shown = plain(url);
+        let promised = locked.medium(&shown)?;
+        compare(&shown, sha256, &promised.sha256)?;
+        let promised: Sha256 = promised.sha256.parse().map_err(Error::internal)?;
+        if let Some(layer) = kept::find(self.store, &promised) {
+            let key = &layer.entry().meta().key;
+            let shared = self.store.share(key)?;
+            if let Some(kept) = self.whole(key)? {
+                self.note(url, &kept);
+                return Ok(found(&kept, shared));
+            }
+        }
+        match locked.is_offline() {
+            true => Err(locked.is_nowhere(&shown)),
+            false => self.anywhere(url, Some(promised.as_str())),
+        }
+    }
+
+    /// Writes down that the stage uses it.
+    fn note(&self, url: &Url, kept: &Layer<Kept>) {
+        let Kept { sha256, size, .. } = kept.facts();
+        self.fetching.medium(Fetched {
+            url: plain(url),
+            sha256: sha256.clone(),
+            size: *size,
+        });
     }
 
     /// The kept file, if its bytes are those that were kept: somebody may have written to it.
@@ -236,6 +284,16 @@ impl Media<'_> {
         };
         draft.commit_over(self.store, meta, kept)
     }
+}
+
+/// An address without user and password.
+fn plain(url: &Url) -> String {
+    address::hide(&url.secret_text()).into_owned()
+}
+
+/// The key of a file whose digest is known.
+fn key_of(sha256: &str) -> Key {
+    Key::of(format!("media\nsha256 {sha256}").as_bytes())
 }
 
 /// The client of all downloads of a stage; retries become lines of its log.

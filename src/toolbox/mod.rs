@@ -4,6 +4,9 @@
 //! brings its own loader, libc and Python, and finds the guest's configuration where it always is;
 //! so the release's package manager bindings read the guest's package database.
 
+mod kept;
+mod packages;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,20 +14,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, Mirror};
 use crate::digest::Key;
-use crate::distro::{self, Apt, Suite, apt, mirror};
+use crate::distro::{self, Apt, Suite};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::Program;
 use crate::host::foreign;
 use crate::host::namespace::{as_guest_root, remove_tree, tree_size};
+use crate::lock::Fetching;
 use crate::machine::Arch;
+use crate::proxy::Cache;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
-use crate::store::lock::Lock;
-use crate::store::{Entry, Facts, Meta, Store};
+use crate::store::{Facts, Store};
 use crate::ui::StageUi;
+pub use kept::{Kept, kept};
+use packages::unpack;
 
 /// Grows when a toolbox of the same packages comes out differently.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The toolbox's disk in its entry.
 const DISK: &str = "toolbox.raw";
@@ -32,10 +38,6 @@ const DISK: &str = "toolbox.raw";
 /// Who runs the toolbox's Python, on the host and in a guest: its own loader finds its own
 /// libraries, and programs that it starts find the guest's.
 const PYTHON: &str = include_str!("python");
-
-/// Merges `/usr` before anything is unpacked: no package of Debian 12 or Ubuntu 22.04 does that, and
-/// their loader lies in `/lib`, which nobody but a maintainer's script makes a link.
-const MERGED_USR: &str = r#"--setup-hook=set -e; for dir in bin sbin lib lib64; do mkdir -p "$1/usr/$dir"; ln -s "usr/$dir" "$1/$dir"; done"#;
 
 /// What a toolbox is there for.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +67,12 @@ pub struct Request<'a> {
     pub mirror: &'a Mirror,
     /// What the guest's programs are built for.
     pub arch: Arch,
+    /// What the stage fetches, and may fetch.
+    pub fetching: &'a Fetching,
+    /// Keeps downloads.
+    pub cache: &'a Cache,
+    /// The log of the proxy through which packages come.
+    pub log: &'a Path,
     /// Who is told.
     pub ui: &'a StageUi,
 }
@@ -81,20 +89,6 @@ impl Facts for Made {
     const STAGE: &'static str = "toolbox";
 }
 
-/// An entry that is in use: it stays in the store as long as this lives.
-#[derive(Debug)]
-pub struct Kept {
-    entry: Entry,
-    _lock: Lock,
-}
-
-impl Kept {
-    /// The directory of the entry.
-    pub fn path(&self) -> &Path {
-        self.entry.path()
-    }
-}
-
 /// A toolbox that is in use.
 #[derive(Debug)]
 pub struct Toolbox(pub(crate) Kept);
@@ -109,49 +103,6 @@ impl Toolbox {
     pub fn key(&self) -> &Key {
         &self.0.entry.meta().key
     }
-}
-
-/// The entry that is made of `inputs`, from the store or by `make`, which fills a draft. Another
-/// process that makes the same one is waited for.
-///
-/// # Errors
-/// When the store cannot be written, or as `make`.
-pub fn kept<F: Facts>(
-    request: &Request<'_>,
-    image: &str,
-    inputs: Inputs,
-    make: impl FnOnce(&Inputs, &Path) -> Result<F>,
-) -> Result<Kept> {
-    let (store, key) = (request.store, inputs.key()?);
-    // Two steps of a job may want the same: who uses an entry cannot have it for himself.
-    if store.entry(&key).is_some() {
-        let _lock = store.share(&key)?;
-        if let Some(entry) = store.entry(&key) {
-            entry.touch();
-            return Ok(Kept { entry, _lock });
-        }
-    }
-    let lock = store.lock(&key, |pid| {
-        let stage = F::STAGE;
-        request.ui.step(format!(
-            "waiting for process {pid}, which makes the same {stage}"
-        ));
-    })?;
-    let entry = match store.entry(&key) {
-        Some(entry) => {
-            entry.touch();
-            entry
-        }
-        None => {
-            let began = std::time::Instant::now();
-            let draft = store.draft(request.ledger)?;
-            let facts = make(&inputs, draft.path())?;
-            let meta = Meta::new(key, image, F::STAGE, inputs, began);
-            draft.commit_over(store, meta, facts)?.entry().clone()
-        }
-    };
-    let _lock = lock.downgrade()?;
-    Ok(Kept { entry, _lock })
 }
 
 /// The toolbox with all of `contents` for the release whose code name is `codename`.
@@ -193,13 +144,14 @@ fn made_for(
     inputs.value("python", PYTHON);
     inputs.place("mirrors.build", request.mirror.as_str());
     let image = format!("{}-{}", joined(contents, "-", |one| one.word), suite.name);
-    let made = kept(request, &image, inputs, |_, dir| {
+    let beside = format!("toolbox {image}");
+    let made = kept(request, (&image, &beside), inputs, |_, dir, fetching| {
         let what = format!("{title} for {}", suite.product);
         request.ui.step(format!("making the toolbox with {what}"));
         distro.check_keyring()?;
         foreign::need(request.arch)?;
         let tree = dir.join("tree");
-        let made = unpack(request, &packages, distro, suite, dir)
+        let made = unpack(request, &packages, (distro, suite), dir, fetching)
             .doing(|| format!("fetching {what}"))
             .and_then(|()| make(request, contents, dir));
         let removed = remove_tree(&tree);
@@ -292,55 +244,6 @@ pub(crate) fn python(tree: &Path, dir: &Path) -> Program {
     python
         .dir(dir)
         .env("OPENSSL_MODULES", libraries.join("ossl-modules"))
-}
-
-fn unpack(
-    request: &Request<'_>,
-    packages: &[&str],
-    distro: &'static Apt,
-    suite: &Suite,
-    dir: &Path,
-) -> Result<()> {
-    let site = request.mirrors.get(distro.id);
-    let archive = mirror::choose(
-        request.mirror,
-        site.map(Vec::as_slice).unwrap_or_default(),
-        distro,
-        suite,
-        request.arch,
-        request.ui,
-    )?;
-    if archive.is_none() {
-        // mmdebstrap's own choice must be this distribution's.
-        mirror::tool_default(dir, distro, suite, request.arch)?;
-    }
-    let sources = dir.join("toolbox.sources");
-    let mut program = as_guest_root("mmdebstrap")
-        .args(["--mode=root", "--format=directory", "--variant=extract"])
-        .arg(MERGED_USR)
-        .arg(format!("--architectures={}", request.arch.debian))
-        // No program of the packages is started.
-        .arg("--skip=check/qemu")
-        .arg(format!("--keyring={}", distro.keyring))
-        .arg(format!("--components={}", distro.components.join(",")))
-        .arg(r#"--aptopt=Acquire::Languages "none""#)
-        .arg(r#"--aptopt=APT::Install-Recommends "false""#)
-        .arg("--aptopt=Acquire::Retries 3")
-        .arg(format!("--include={}", packages.join(",")))
-        .arg(suite.name)
-        .arg(dir.join("tree"));
-    if let Some(archive) = &archive {
-        let text = apt::sources(distro, suite, archive, &[]);
-        std::fs::write(&sources, text).doing(|| format!("writing {}", sources.display()))?;
-        program = program.arg(&sources);
-    }
-    let ui = request.ui.clone();
-    program
-        .scratch(dir)
-        .hint("see the log; `imgforge doctor` checks tools, keyrings and mirrors")
-        .lines(move |line| ui.line(line))?;
-    drop(std::fs::remove_file(sources));
-    Ok(())
 }
 
 /// Removes what no program reads.

@@ -137,6 +137,9 @@ fn a_toolbox_has_one_usr_whatever_its_packages_bring() {
         mirrors: &BTreeMap::new(),
         mirror: &Mirror::At(address),
         arch: Arch::default(),
+        fetching: &Fetching::default(),
+        cache: &Cache::new(dir.path(), None),
+        log: &dir.path().join("proxy.log"),
         ui: &Ui::silent().stage("phony", "configure"),
     };
     let contents = Contents {
@@ -147,7 +150,15 @@ fn a_toolbox_has_one_usr_whatever_its_packages_bring() {
         otherwise: "",
     };
     let contents = &*Box::leak(Box::new(contents));
-    unpack(&request, contents.packages, distro, &suite, dir.path()).unwrap();
+    let fetching = Fetching::default();
+    unpack(
+        &request,
+        contents.packages,
+        (distro, &suite),
+        dir.path(),
+        &fetching,
+    )
+    .unwrap();
     let made = make(&request, &[contents], dir.path()).unwrap();
     assert_eq!(made.versions["tool"], "phony 1.2, 0 variables");
     for path in ["lib64/later", "bin/python3", "sbin"] {
@@ -171,6 +182,9 @@ fn a_missing_keyring_is_named_with_its_package_and_not_as_a_fetch_that_failed() 
         mirrors: &BTreeMap::new(),
         mirror: &Mirror::Default,
         arch: Arch::default(),
+        fetching: &Fetching::default(),
+        cache: &Cache::new(dir.path(), None),
+        log: &dir.path().join("proxy.log"),
         ui: &Ui::silent().stage("phony", "configure"),
     };
     let contents = &Contents {
@@ -213,12 +227,18 @@ fn what_one_step_uses_another_gets_without_waiting_for_it() {
         mirrors: &BTreeMap::new(),
         mirror: &Mirror::Default,
         arch: Arch::default(),
+        fetching: &Fetching::default(),
+        cache: &Cache::new(dir.path(), None),
+        log: &dir.path().join("proxy.log"),
         ui: &ui,
     };
     let get = || {
         let inputs = Inputs::new(Made::STAGE, VERSION);
         let versions = BTreeMap::new();
-        kept(&request, "web", inputs, |_, _| Ok(Made { versions })).unwrap()
+        kept(&request, ("web", "phony"), inputs, |_, _, _| {
+            Ok(Made { versions })
+        })
+        .unwrap()
     };
     let first = get();
     std::thread::scope(|scope| {

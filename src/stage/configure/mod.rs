@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::guest::{Drive, Guestfs, Key, Launch};
 use crate::host::accel::Accel;
 use crate::host::qemu_img::{DiskFormat, resize};
-use crate::hypervisor::{Boot, Nic, has_route};
+use crate::hypervisor::{Boot, Nic};
 use crate::machine::{Arch, Network};
 use crate::proxy::{self, Proxy};
 use crate::recipe::secrets;
@@ -245,6 +245,9 @@ pub(super) fn execute(
             mirrors: &context.config.mirrors,
             mirror: &recipe.mirrors.build,
             arch: recipe.machine.arch,
+            fetching: context.fetching,
+            cache: &context.cache(),
+            log: &context.logs.join(format!("{}-toolbox.log", work.name)),
             ui: context.ui,
         },
         work.steps,
@@ -275,14 +278,14 @@ pub(super) fn execute(
     ran
 }
 
-/// The proxy for the package managers of a guest that reaches one, to all servers that it reaches.
+/// The proxy for the package managers of a guest on the network `user`, to all servers that it reaches.
 ///
 /// # Errors
 /// When it cannot start, or a lock binds what is fetched, and the guest fetches by itself.
 fn relay(context: &Context<'_>, work: &Work<'_>, scratch: &Path) -> Result<Option<Proxy>> {
     let network = &context.recipe().machine.network;
     let locked = context.fetching.locked();
-    if *network == Network::User && (locked.is_some() || has_route()) {
+    if *network == Network::User {
         let settings = context.relay(scratch, &format!("{}-proxy.log", work.name));
         return Proxy::start(proxy::Settings {
             open: Some(context.host.settings().host_ports.clone()),

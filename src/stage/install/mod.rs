@@ -1,6 +1,5 @@
 //! install: a base system onto a disk. One file per method.
 
-mod archive;
 pub mod bootstrap;
 pub mod import;
 mod inputs;

@@ -3,13 +3,18 @@
 use std::path::Path;
 
 use super::{BaseDisk, import};
+use crate::digest::Sha256;
 use crate::error::{Error, Result};
 use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
+use crate::lock::Fetched;
 use crate::pull::{self, Output, Pin, Session};
 use crate::stage::Context;
 use crate::sysprep::Declared;
 use crate::units::Size;
+
+/// What an image has on purpose, in a lock.
+const DECLARED: &str = "declared";
 
 /// Fetches the pinned revision, and nothing but its bytes, onto `disk`. The second value is what
 /// the image has on purpose, as its repository tells.
@@ -46,7 +51,7 @@ pub(super) fn run(
         registries: crate::pull::Registries::default(),
         ui: context.ui.ui(),
     };
-    let declared = declared(&session, pin)?;
+    let declared = declared(context, &session, pin)?;
     let path = scratch.join("published.raw");
     let output = Output {
         path: &path,
@@ -61,7 +66,7 @@ pub(super) fn run(
         sha256: None,
         // What a guest has written into its first sector does not decide.
         raw: true,
-        media: context.media(&store)?,
+        media: context.media(&store, &context.cache())?,
         size,
         scratch,
         disk,
@@ -75,7 +80,45 @@ pub(super) fn run(
 ///
 /// # Errors
 /// When its signed record cannot be read, or has another digest of the file.
-fn declared(session: &Session<'_>, pin: &Pin) -> Result<Declared> {
+fn declared(context: &Context<'_>, session: &Session<'_>, pin: &Pin) -> Result<Declared> {
+    let (cache, fetching) = (context.cache(), context.fetching);
+    let Some(locked) = fetching.locked() else {
+        let declared = ask(session, pin)?;
+        let text = serde_json::to_vec(&declared).unwrap_or_default();
+        let sha256 = Sha256::of(&text);
+        cache.add(&sha256, &*text)?;
+        fetching.archive(Fetched {
+            url: DECLARED.to_owned(),
+            sha256: sha256.as_str().to_owned(),
+            size: text.len() as u64,
+        });
+        return Ok(declared);
+    };
+    let named = locked.archive(DECLARED)?;
+    fetching.archive(named.clone());
+    let sha256: Sha256 = named.sha256.parse().map_err(Error::internal)?;
+    let kept = cache
+        .path(&sha256)
+        .and_then(|path| std::fs::read(path).ok());
+    let declared = match kept.filter(|text| Sha256::of(text) == sha256) {
+        Some(text) => serde_json::from_slice(&text).ok(),
+        None if locked.is_offline() => return Err(locked.is_nowhere(DECLARED)),
+        None => {
+            let declared = ask(session, pin)?;
+            let text = serde_json::to_vec(&declared).unwrap_or_default();
+            (Sha256::of(&text) == sha256).then_some(declared)
+        }
+    };
+    declared.ok_or_else(|| {
+        Error::stage(format!(
+            "{} declares another thing than when it was locked",
+            pin.named
+        ))
+        .hint(locked.again())
+    })
+}
+
+fn ask(session: &Session<'_>, pin: &Pin) -> Result<Declared> {
     // Only imgforge tells.
     if pin.image.version.is_none() {
         return Ok(Declared::default());

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::SourcesFile;
-use super::archive::{chosen, named_mirrors};
 use crate::address::{self, Address, Mirror};
 use crate::distro::apt::{self, Archive};
+use crate::distro::chosen::{chosen, named_mirrors};
 use crate::distro::{self, Apt, Distro, Suite, mirror};
 use crate::error::{Error, Result};
 use crate::http::Url;

@@ -118,7 +118,7 @@ fn method(
                 image: &image,
                 sha256: source.sha256().map(Sha256::as_str),
                 raw: false,
-                media: context.media(&context.host.store())?,
+                media: context.media(&context.host.store(), &context.cache())?,
                 size: recipe.machine.disk,
                 scratch,
                 disk,

@@ -3,6 +3,7 @@
 //! The lock has the form of a requirements file with exact versions and digests, so that Ansible's
 //! own program reads it, too; see [`lock`](mod@lock).
 
+mod archive;
 mod lock;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,15 +42,18 @@ pub(super) fn lock_path(requirements: &Path) -> PathBuf {
     requirements.with_extension("lock.yml")
 }
 
-/// Installs what the lock of `requirements` names, or, without a lock, what `requirements` names.
+/// Installs what the lock of the file `written`, below `root`, names, or, without a lock, what the file names.
+/// All of it is one archive of the build's own lock, and comes from that where the build is bound to it.
 ///
 /// # Errors
 /// When Ansible's own program fails, or a file cannot be read.
 pub(super) fn install(
     request: &Request<'_>,
     toolbox: &Toolbox,
-    requirements: &Path,
+    root: &Path,
+    written: &str,
 ) -> Result<Kept> {
+    let requirements = &root.join(written);
     let lock = lock_path(requirements);
     let from = if lock.is_file() { &lock } else { requirements };
     let text = std::fs::read_to_string(from).doing(|| format!("reading {}", from.display()))?;
@@ -62,29 +66,40 @@ pub(super) fn install(
     for name in local_sources(&wanted, dir) {
         inputs.path(&format!("source {name}"), &dir.join(&name), &digests)?;
     }
-    kept(request, "ansible", inputs, |inputs, draft| {
-        let tree = draft.join("tree");
-        unpack(&toolbox.disk(), &tree)?;
-        // What the key is made of, and no later version of it.
-        let files = Files::take(inputs.read(), dir, draft.join("inputs"), false)?;
-        let copy = files.root().join(from.file_name().unwrap_or_default());
-        std::fs::write(&copy, &text).doing(|| format!("writing {}", copy.display()))?;
-        fetch(request, &tree, &copy, draft, &wanted).map_err(|error| {
-            error.hint(format!("check the names and sources in {}", from.display()))
-        })?;
-        drop(files);
-        std::fs::remove_dir_all(&tree).doing(|| format!("removing {}", tree.display()))?;
-        let installed = Installed::read(&draft.join(DIR))?;
-        if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
-            request.ui.ui().warning(format!(
+    let beside = format!("collections {written}");
+    kept(
+        request,
+        ("ansible", &beside),
+        inputs,
+        |inputs, draft, fetching| {
+            if archive::replay(request, fetching, draft)? {
+                let collections = Installed::read(&draft.join(DIR))?.versions();
+                return Ok(Collections { collections });
+            }
+            let tree = draft.join("tree");
+            unpack(&toolbox.disk(), &tree)?;
+            // What the key is made of, and no later version of it.
+            let files = Files::take(inputs.read(), dir, draft.join("inputs"), false)?;
+            let copy = files.root().join(from.file_name().unwrap_or_default());
+            std::fs::write(&copy, &text).doing(|| format!("writing {}", copy.display()))?;
+            fetch(request, &tree, &copy, draft, &wanted).map_err(|error| {
+                error.hint(format!("check the names and sources in {}", from.display()))
+            })?;
+            drop(files);
+            std::fs::remove_dir_all(&tree).doing(|| format!("removing {}", tree.display()))?;
+            let installed = Installed::read(&draft.join(DIR))?;
+            if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
+                request.ui.ui().warning(format!(
                 "{} has no digests: what is published again in the same version is taken for the \
                  same; remove it, and the next build locks them",
                 from.display()
             ));
-        }
-        let collections = installed.versions();
-        Ok(Collections { collections })
-    })
+            }
+            archive::record(request, fetching, draft)?;
+            let collections = installed.versions();
+            Ok(Collections { collections })
+        },
+    )
 }
 
 /// Writes the lock of `requirements`, which has none, from what was installed in `galaxy`; its path.

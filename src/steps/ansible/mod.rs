@@ -158,7 +158,7 @@ impl Kind for Ansible {
         let Some(written) = &self.requirements else {
             return Ok(None);
         };
-        let kept = galaxy::install(request, toolbox, &root.join(written))?;
+        let kept = galaxy::install(request, toolbox, root, written)?;
         let (name, dir) = (written.clone(), kept.path().join(galaxy::DIR));
         Ok(Some(Fetched { name, dir, kept }))
     }

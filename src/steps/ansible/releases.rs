@@ -7,7 +7,9 @@ use super::{ABOUT, Request, Tools};
 use crate::address::Mirror;
 use crate::distro;
 use crate::host::namespace::as_guest_root;
+use crate::lock::Fetching;
 use crate::machine::Arch;
+use crate::proxy::Cache;
 use crate::steps::testing;
 use crate::store::Store;
 use crate::store::ledger::Ledger;
@@ -66,6 +68,9 @@ fn a_playbook_runs_on_every_release() {
         mirrors: &std::collections::BTreeMap::new(),
         mirror: &Mirror::Host,
         arch: Arch::default(),
+        fetching: &Fetching::default(),
+        cache: &Cache::new(store.state(), None),
+        log: &dir.path().join("proxy.log"),
         ui: &ui,
     };
     // Debian's testing and unstable are no releases.

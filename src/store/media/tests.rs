@@ -14,6 +14,8 @@ struct World {
     ledger: Ledger,
     ui: StageUi,
     files: Files,
+    fetching: Fetching,
+    cache: Cache,
 }
 
 impl World {
@@ -25,6 +27,8 @@ impl World {
             ledger: Ledger::open(store.state()).unwrap(),
             ui: Ui::silent().stage("web", "install"),
             files: Files::take(&[], dir.path(), dir.path().join("inputs"), true).unwrap(),
+            fetching: Fetching::default(),
+            cache: Cache::new(store.state(), None),
             store,
             _dir: dir,
         }
@@ -36,6 +40,8 @@ impl World {
             ledger: &self.ledger,
             arch: Arch::default(),
             files: &self.files,
+            fetching: &self.fetching,
+            cache: &self.cache,
             ui: &self.ui,
         }
     }

@@ -4,7 +4,7 @@ mod info;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Media, MediaFile, archive, client, compare, failed};
+use super::{Media, MediaFile, archive, client, compare};
 use crate::error::{Error, Result};
 use crate::http::{Client, Url};
 use crate::machine::Arch;
@@ -136,8 +136,7 @@ impl Media<'_> {
     ) -> Result<Found> {
         for name in [".treeinfo", "treeinfo"] {
             let at = url.join(name)?;
-            let bytes = client.read_optional(&at, LARGEST_INDEX);
-            if let Some(bytes) = bytes.map_err(|error| failed(&at, error))? {
+            if let Some(bytes) = self.index(client, &at, LARGEST_INDEX)? {
                 return self.described(url, name, &bytes, info);
             }
         }
@@ -149,7 +148,7 @@ impl Media<'_> {
         }
         for images in DEBIAN {
             let base = url.join(&images.replace("{arch}", self.arch.debian))?;
-            if let Some(Sums { text, signed }) = read_sums(client, &base, needed)? {
+            if let Some(Sums { text, signed }) = self.sums(client, &base, needed)? {
                 let (kernel, initrd) = sums(&text, self.arch)
                     .ok_or_else(|| no_tree(url, "its SHA256SUMS names no network installer"))?;
                 return Ok(Found {
@@ -230,13 +229,27 @@ impl Media<'_> {
         if let Some(images) = images.filter(|_| url.local().is_none()) {
             let base = Url::parse(&text[..images])?;
             let client = client(&base, self.ui)?;
-            if let Some(sums) = read_sums(&client, &base, vouched.is_needed())? {
+            if let Some(sums) = self.sums(&client, &base, vouched.is_needed())? {
                 promised = self::promised(&sums.text, &text[images..]);
                 signed = sums.signed;
             }
         }
         let sum = self.vouched(&url, vouched, promised.as_deref(), signed)?;
         self.at(&url, sum.as_deref())
+    }
+
+    fn sums(&self, client: &Client, images: &Url, needed: bool) -> Result<Option<Sums>> {
+        let url = images.join("SHA256SUMS")?;
+        let Some(bytes) = self.index(client, &url, LARGEST_INDEX)? else {
+            return Ok(None);
+        };
+        let plain = needed && url.local().is_none() && !url.is_https();
+        // A lock has the digest of what was signed, which may not count any more.
+        let is_locked = || self.fetching.locked().is_some();
+        let signed =
+            plain && (is_locked() || archive::signed(client, images, &bytes, archive::of_host)?);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Some(Sums { text, signed }))
     }
 
     fn at(&self, url: &Url, sha256: Option<&str>) -> Result<MediaFile> {
@@ -291,18 +304,6 @@ fn nobody_vouches(url: &Url, promised: bool) -> Error {
 struct Sums {
     text: String,
     signed: bool,
-}
-
-fn read_sums(client: &Client, images: &Url, needed: bool) -> Result<Option<Sums>> {
-    let url = images.join("SHA256SUMS")?;
-    let bytes = client.read_optional(&url, LARGEST_INDEX);
-    let Some(bytes) = bytes.map_err(|error| failed(&url, error))? else {
-        return Ok(None);
-    };
-    let plain = needed && url.local().is_none() && !url.is_https();
-    let signed = plain && archive::signed(client, images, &bytes, archive::of_host)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Some(Sums { text, signed }))
 }
 
 fn nobody_vouches_for_tree(url: &Url, name: &str) -> Error {

@@ -8,25 +8,23 @@ use std::path::{Path, PathBuf};
 
 use crate::address::{Address, Mirror};
 use crate::distro::apt::Archive;
+use crate::distro::chosen::{chosen, named_mirrors};
 use crate::distro::{self, Apt, Suite, mirror};
 use crate::error::{Context as _, Error, Result};
 use crate::host::exec::GuestTree;
 use crate::host::namespace::remove_tree;
 use crate::lock::Fetching;
 use crate::machine::Machine;
-use crate::proxy;
+use crate::proxy::{self, ArchiveRelay};
 use crate::recipe::types::{Bootstrap, Mirrors};
-use crate::stage::install::archive::{chosen, named_mirrors};
 use crate::stage::install::{BaseDisk, BaseFacts, SourcesFile, to_qcow2};
 use crate::ui::StageUi;
 use crate::units::Size;
-use relay::Relay;
 
 mod disk;
 mod grub;
 mod native;
 mod packages;
-mod relay;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -78,7 +76,7 @@ pub fn run(input: &Input<'_>) -> Result<BaseDisk> {
         let found = mirror::choose(build, input.site_mirrors, distro, suite, arch, input.ui)?;
         Ok(found.or_else(|| default.clone()))
     })?;
-    let relay = Relay::start(input, distro, archive.as_ref())?;
+    let relay = ArchiveRelay::start(&input.relay, distro, archive.as_ref())?;
     let tree = packages::install(input, distro, suite, &relay, &layout);
     relay.finish(input.fetching);
     let tree = tree?;

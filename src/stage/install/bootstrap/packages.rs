@@ -11,15 +11,16 @@ use crate::host::namespace::remove_tree;
 use crate::recipe::types::Bootstrap;
 use crate::ui::StageUi;
 
-use super::{Input, disk::Layout, grub, native, relay::Relay};
+use super::{Input, disk::Layout, grub, native};
 use crate::machine::Arch;
+use crate::proxy::ArchiveRelay;
 
 /// Installs the packages into `SCRATCH/tree` and returns it.
 pub(super) fn install(
     input: &Input<'_>,
     distro: &Apt,
     suite: &Suite,
-    relay: &Relay,
+    relay: &ArchiveRelay,
     layout: &Layout,
 ) -> Result<GuestTree> {
     let tree = input.scratch.join("tree");

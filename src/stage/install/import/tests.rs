@@ -1,6 +1,8 @@
 use super::*;
 use crate::digest::file_sha256;
+use crate::lock::Fetching;
 use crate::machine::Arch;
+use crate::proxy::Cache;
 use crate::store::Store;
 use crate::store::files::Files;
 use crate::store::ledger::Ledger;
@@ -44,6 +46,8 @@ fn import_as(
             ledger: &ledger,
             arch: Arch::default(),
             files: &files,
+            fetching: &Fetching::default(),
+            cache: &Cache::new(store.state(), None),
             ui: &ui,
         },
         size,

@@ -74,7 +74,7 @@ pub fn run(
     let (tree, vouched_only) = (media::tree(&method.media), plain::is_watched(method));
     let relay = Relay::start(context, &method.os, tree, scratch, vouched_only)?;
     let store = context.host.store();
-    let medium = work.medium(&relay, &context.media(&store)?)?;
+    let medium = work.medium(&relay, &context.media(&store, &context.cache())?)?;
     let answers = work.answers(&relay, &medium)?;
     work.make_disk()?;
     let domain = work.launch(&medium, &answers, &relay)?;

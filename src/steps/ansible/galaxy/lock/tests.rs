@@ -1,11 +1,16 @@
 use super::*;
 use crate::host::exec::Program;
+use crate::lock::{Fetching, Locked, Record};
+use crate::proxy::Cache;
 use crate::steps::ansible::galaxy::{self, Collections};
 use crate::store::Store;
 use crate::store::inputs::Inputs;
 use crate::store::ledger::Ledger;
-use crate::toolbox::{Request, Toolbox, kept};
-use crate::ui::Ui;
+use crate::toolbox::{Kept, Request, Toolbox, kept};
+use crate::ui::{StageUi, Ui};
+
+/// The requirements of [`World`].
+const REQUIREMENTS: &str = "ansible/requirements.yml";
 
 fn installed(all: &[(&str, &str, Option<&str>)]) -> Installed {
     let one = |(name, version, server): &(&str, &str, Option<&str>)| {
@@ -149,16 +154,42 @@ impl World {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    fn request<'a>(
+        &'a self,
+        ledger: &'a Ledger,
+        fetching: &'a Fetching,
+        cache: &'a Cache,
+        ui: &'a StageUi,
+    ) -> Request<'a> {
+        const NONE: &BTreeMap<String, Vec<crate::address::Address>> = &BTreeMap::new();
+        Request {
+            store: &self.store,
+            ledger,
+            mirrors: NONE,
+            mirror: &crate::address::Mirror::Host,
+            arch: crate::machine::Arch::default(),
+            fetching,
+            cache,
+            log: self.dir.path(),
+            ui,
+        }
+    }
+
     fn toolbox(&self, request: &Request<'_>) -> Toolbox {
-        let made = kept(request, "ansible", Inputs::new("toolbox", 1), |_, dir| {
-            Program::new("mke2fs")
-                .args(["-q", "-t", "ext4", "-d"])
-                .arg(self.dir.path().join("tree"))
-                .arg(dir.join("toolbox.raw"))
-                .arg("4M")
-                .run()?;
-            Ok(Collections::default())
-        });
+        let made = kept(
+            request,
+            ("ansible", "toolbox"),
+            Inputs::new("toolbox", 1),
+            |_, dir, _| {
+                Program::new("mke2fs")
+                    .args(["-q", "-t", "ext4", "-d"])
+                    .arg(self.dir.path().join("tree"))
+                    .arg(dir.join("toolbox.raw"))
+                    .arg("4M")
+                    .run()?;
+                Ok(Collections::default())
+            },
+        );
         Toolbox(made.unwrap())
     }
 }
@@ -167,21 +198,20 @@ impl World {
 #[test]
 fn what_is_published_again_under_the_same_version_is_refused() {
     let world = World::new();
-    let ledger = Ledger::open(world.store.state()).unwrap();
-    let ui = Ui::silent().stage("web", "lock");
-    let request = Request {
-        store: &world.store,
-        ledger: &ledger,
-        mirrors: &BTreeMap::new(),
-        mirror: &crate::address::Mirror::Host,
-        arch: crate::machine::Arch::default(),
-        ui: &ui,
-    };
+    let (ledger, fetching) = (
+        Ledger::open(world.store.state()).unwrap(),
+        Fetching::default(),
+    );
+    let (cache, ui) = (
+        Cache::new(world.store.state(), None),
+        Ui::silent().stage("web", "lock"),
+    );
+    let request = world.request(&ledger, &fetching, &cache, &ui);
     let toolbox = world.toolbox(&request);
     let requirements = world.dir.path().join("ansible/requirements.yml");
     let install = || {
         world.store.evict(u64::MAX).unwrap();
-        galaxy::install(&request, &toolbox, &requirements)
+        galaxy::install(&request, &toolbox, world.dir.path(), REQUIREMENTS)
     };
     let galaxy = install().unwrap();
     let lock = galaxy::lock(&requirements, &galaxy.path().join(galaxy::DIR)).unwrap();
@@ -212,4 +242,77 @@ fn what_is_published_again_under_the_same_version_is_refused() {
         world.write(&format!("shop/{file}"), "right\n");
         drop(install().unwrap());
     }
+}
+
+/// The build's own lock has all that was installed as one archive: nothing is asked for it again.
+#[test]
+fn what_was_installed_comes_from_the_cache_as_the_builds_lock_names_it() {
+    let world = World::new();
+    let (ledger, recorded) = (
+        Ledger::open(world.store.state()).unwrap(),
+        Fetching::default(),
+    );
+    let (cache, ui) = (
+        Cache::new(world.store.state(), None),
+        Ui::silent().stage("web", "x"),
+    );
+    let install = |fetching: &Fetching| {
+        world.store.evict(u64::MAX).unwrap();
+        let request = world.request(&ledger, fetching, &cache, &ui);
+        let toolbox = world.toolbox(&request);
+        galaxy::install(&request, &toolbox, world.dir.path(), REQUIREMENTS)
+    };
+    let tasks = |kept: &Kept| {
+        let file = kept.path().join("galaxy/roles/web/tasks/main.yml");
+        std::fs::read_to_string(file).unwrap()
+    };
+    assert_eq!(tasks(&install(&recorded).unwrap()), "right\n");
+    let entry = tempfile::tempdir().unwrap();
+    recorded.write(entry.path(), true).unwrap();
+    let record = Record::read(entry.path()).unwrap().unwrap();
+    let [archive] = &record.beside["collections ansible/requirements.yml"].archives[..] else {
+        panic!("{record:?}")
+    };
+    let bound = |record: &Record, offline: bool| {
+        let locked = Locked::new("web.lock", "web", record.clone()).offline(offline);
+        Fetching::new(Some(std::sync::Arc::new(locked)))
+    };
+    let shop = world.dir.path().join("shop");
+    let away = world.dir.path().join("away");
+    std::fs::rename(&shop, &away).unwrap();
+    assert_eq!(tasks(&install(&bound(&record, true)).unwrap()), "right\n");
+
+    let path = cache.path(&archive.sha256.parse().unwrap()).unwrap();
+    let right = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &right[1..]).unwrap();
+    let error = install(&bound(&record, true)).unwrap_err();
+    assert!(
+        error.render().contains("not on this host"),
+        "{}",
+        error.render()
+    );
+    // It is fetched again, and has to be the same.
+    std::fs::rename(&away, &shop).unwrap();
+    drop(install(&bound(&record, false)).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), right);
+    std::fs::write(&path, b"").unwrap();
+    world.write("shop/roles/web/tasks/main.yml", "evil\n");
+    let error = install(&bound(&record, false)).unwrap_err();
+    assert!(
+        error.render().contains("than were locked"),
+        "{}",
+        error.render()
+    );
+
+    let toolbox = BTreeMap::from([("toolbox".to_owned(), Record::default())]);
+    let other = Record {
+        beside: toolbox,
+        ..Record::default()
+    };
+    let none = install(&bound(&other, true)).unwrap_err();
+    assert!(
+        none.render().contains("is not in web.lock"),
+        "{}",
+        none.render()
+    );
 }

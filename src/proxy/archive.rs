@@ -1,17 +1,15 @@
 //! Where mmdebstrap fetches from: the mirrors, through our proxy, which writes down what comes.
 
+use super::{Proxy, Route, Settings};
 use crate::address;
 use crate::distro::Apt;
 use crate::distro::apt::Archive;
 use crate::error::Result;
 use crate::lock::{Fetching, Record};
-use crate::proxy::{Proxy, Route, Settings};
-
-use super::Input;
 
 /// The archive as mmdebstrap sees it.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub struct ArchiveRelay {
     proxy: Option<Proxy>,
     archive: Option<Archive>,
     locked: bool,
@@ -19,16 +17,16 @@ pub(super) struct Relay {
     direct: Vec<String>,
 }
 
-impl Relay {
-    /// Starts the proxy for what of `archive` comes by HTTP.
+impl ArchiveRelay {
+    /// Starts the proxy, as `settings` say but for their routes, for what of `archive` comes by HTTP.
     ///
     /// # Errors
     /// When it cannot start.
-    pub(super) fn start(
-        input: &Input<'_>,
+    pub fn start(
+        settings: &Settings,
         distro: &Apt,
         archive: Option<&Archive>,
-    ) -> Result<Relay> {
+    ) -> Result<ArchiveRelay> {
         let (mut routes, mut direct) = (vec![], vec![]);
         let main = archive.map(|archive| (distro.id.to_owned(), &archive.main));
         let security = archive.and_then(|archive| archive.security.as_ref());
@@ -43,7 +41,7 @@ impl Relay {
             true => None,
             false => Some(Proxy::start(Settings {
                 routes: routes.clone(),
-                ..input.relay.clone()
+                ..settings.clone()
             })?),
         };
         let seen = |at: &String| {
@@ -58,22 +56,22 @@ impl Relay {
             main: seen(&archive.main),
             security: archive.security.as_ref().map(seen),
         });
-        Ok(Relay {
+        Ok(ArchiveRelay {
             archive,
             proxy,
-            locked: input.fetching.locked().is_some(),
+            locked: settings.locked.is_some(),
             direct,
         })
     }
 
     /// Where the packages are.
-    pub(super) fn archive(&self) -> Option<&Archive> {
+    pub fn archive(&self) -> Option<&Archive> {
         self.archive.as_ref()
     }
 
     /// mmdebstrap's options for it. apt's own user is none that the proxy knows; the host's proxy is ours to
     /// ask. Indexes that a lock names were valid when they were fetched.
-    pub(super) fn options(&self) -> Vec<&'static str> {
+    pub fn options(&self) -> Vec<&'static str> {
         let mut options = vec![];
         if self.proxy.is_some() {
             options.push(r#"--aptopt=APT::Sandbox::User "root""#);
@@ -86,7 +84,7 @@ impl Relay {
     }
 
     /// Ends the proxy; `fetching` hears what it relayed.
-    pub(super) fn finish(self, fetching: &Fetching) {
+    pub fn finish(self, fetching: &Fetching) {
         fetching.add(Record {
             not_locked: self.direct.into_iter().collect(),
             ..self.proxy.map(Proxy::finish).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! The archive of packages that a stage fetches from, as a lock has it.
 
+use super::apt::Archive;
 use crate::address::{self, Address, Mirror};
-use crate::distro::apt::Archive;
 use crate::error::{Error, Result};
 use crate::lock::{self, Fetching};
 
@@ -10,7 +10,7 @@ use crate::lock::{self, Fetching};
 ///
 /// # Errors
 /// As `choose`, and when what the lock names is no address.
-pub(super) fn chosen(
+pub fn chosen(
     fetching: &Fetching,
     named: &[&Address],
     choose: impl FnOnce() -> Result<Option<Archive>>,
@@ -53,7 +53,7 @@ fn with_login(locked: &str, named: &[&Address]) -> Result<String> {
 }
 
 /// The mirrors that a recipe and imgforge.yaml name.
-pub(super) fn named_mirrors<'a>(build: &'a Mirror, site: &'a [Address]) -> Vec<&'a Address> {
+pub fn named_mirrors<'a>(build: &'a Mirror, site: &'a [Address]) -> Vec<&'a Address> {
     let own = match build {
         Mirror::At(address) => Some(address),
         Mirror::Host | Mirror::Default => None,
