@@ -12,6 +12,7 @@ use crate::address::OciAddress;
 use crate::engine::{self, Queue, Run, Wishes};
 use crate::error::{Error, Result};
 use crate::host::memory;
+use crate::http;
 use crate::pipeline::graph::{self, Outcome, Room};
 use crate::pipeline::updated::{self, Rebuild};
 use crate::pipeline::updates::{self, Scope};
@@ -116,6 +117,10 @@ impl Build {
         }
         if !self.no_remote && !self.offline {
             session::share(&mut session, self.remote.as_ref())?;
+        }
+        if self.locked && self.offline {
+            session.host.isolate();
+            http::ask_nobody();
         }
         let names = session::names(&session, &self.names, self.all)?;
         let Some(Rebuild {

@@ -42,6 +42,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::{accel, interrupt, temporary};
+use crate::hypervisor::{LISTEN_COMMAND, listen_child};
 use crate::ui::{self, Ui, summary::Summary};
 use globals::Globals;
 
@@ -177,6 +178,10 @@ pub fn main() -> ExitCode {
         .is_some_and(|arg| arg == accel::PROBE_COMMAND)
     {
         return accel::probe_child();
+    }
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|arg| arg == LISTEN_COMMAND) {
+        return listen_child(arguments);
     }
     let code = std::panic::catch_unwind(|| start(std::env::args_os().collect()));
     ExitCode::from(code.unwrap_or_else(|_| Kind::Internal.exit_code()))

@@ -50,6 +50,8 @@ pub(super) fn libvirt(uri: Option<&str>) -> Result<Libvirt> {
     let connection = Connection::open(&Options {
         uri,
         host_ports: &[],
+        isolated: false,
+        program: Path::new("imgforge"),
         ledger: &ledger,
     })?;
     Ok(Libvirt {

@@ -68,6 +68,13 @@ impl Exchange {
         range: Option<(u64, Option<u64>)>,
         validator: Option<&str>,
     ) -> Result<(Exchange, Head), Fault> {
+        if super::is_silent() {
+            return Err(Fault::Final(
+                Error::host(format!("nobody is asked for {url}"))
+                    .cause("the build is --offline and --locked: no request leaves this host")
+                    .hint("build once with --locked and without --offline"),
+            ));
+        }
         if let Some(error) = client.agents.problem(url) {
             return Err(Fault::Final(error));
         }

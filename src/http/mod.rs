@@ -18,6 +18,7 @@ mod url;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -76,6 +77,18 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({:?})", self.limits)
     }
+}
+
+/// Whether this process asks nobody.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Has every client of this process refuse what it is asked for, from now on.
+pub fn ask_nobody() {
+    SILENT.store(true, Ordering::SeqCst);
+}
+
+fn is_silent() -> bool {
+    SILENT.load(Ordering::SeqCst)
 }
 
 impl Client {

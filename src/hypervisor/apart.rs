@@ -2,7 +2,8 @@
 //!
 //! QEMU is started in a network namespace of its own, by [`private`](super::private)'s program in its
 //! place or, in a user's session, by the one of [`emulator`]. [`Pasta`] connects that namespace to the
-//! host's network, and ports of its loopback to the same ones of the host's: imgforge's proxy.
+//! host's network, and ports of its loopback to the same ones of the host's: imgforge's proxy. Where the host
+//! has no route, and where a guest shall reach nothing else, a [door](super::door) does the second alone.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -40,22 +41,13 @@ pub(super) struct Pasta {
 }
 
 impl Pasta {
-    /// Connects the network namespace of the process `qemu`, as its user; nothing where the host
-    /// has no route to anywhere. `ports` are of this host's loopback.
+    /// Connects the network namespace of the process `qemu`, as its user. `ports` are of this host's
+    /// loopback. It needs a host that [has a route](has_route).
     ///
     /// # Errors
     /// When pasta is missing or refuses.
-    pub(super) fn start(qemu: Pid, ports: &[u16]) -> Result<Option<Pasta>> {
+    pub(super) fn start(qemu: Pid, ports: &[u16]) -> Result<Pasta> {
         tools::need([Tool::Pasta])?;
-        if !has_route() {
-            return match ports {
-                [] => Ok(None),
-                _ => Err(Error::host(
-                    "this host has no default route, and `pasta` connects no guest without one",
-                )
-                .hint("an installer fetches through it: connect this host to a network")),
-            };
-        }
         let process = PathBuf::from(format!("/proc/{}", qemu.as_raw_nonzero()));
         let owner = fs::metadata(&process)
             .doing(|| "looking for the guest's process".into())?
@@ -66,7 +58,7 @@ impl Pasta {
             _parent: parent,
         };
         pasta.wait(&process.join("net"), ports)?;
-        Ok(Some(pasta))
+        Ok(pasta)
     }
 
     fn wait(&mut self, net: &Path, ports: &[u16]) -> Result<()> {
@@ -134,7 +126,7 @@ fn is_ready(net: &Path, ports: &[u16]) -> bool {
 }
 
 /// Whether this host has a default route.
-pub fn has_route() -> bool {
+pub(super) fn has_route() -> bool {
     let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
     let zero = |word: Option<&str>| word.is_some_and(|word| word.bytes().all(|b| b == b'0'));

@@ -7,7 +7,7 @@
 //! stays for two minutes after the last connection. A system daemon in its default
 //! configuration, where guests run as a user of their own, runs ours as imgforge's user.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use virt::connect::Connect;
@@ -31,6 +31,10 @@ pub struct Options<'a> {
     pub uri: Option<&'a str>,
     /// Ports on this host's loopback that every guest reaches.
     pub host_ports: &'a [u16],
+    /// Whether guests reach the one port of [`Spec::relay`], and nothing else.
+    pub isolated: bool,
+    /// The file of imgforge's program, which is started once more in a guest's network.
+    pub program: &'a Path,
     /// Where the socket directory and the private daemon are written down.
     pub ledger: &'a Ledger,
 }
@@ -50,6 +54,8 @@ pub(super) struct Link {
     /// Whether it is an ordinary user's session, which starts a program of ours in place of QEMU.
     pub(super) session: bool,
     pub(super) host_ports: Vec<u16>,
+    pub(super) isolated: bool,
+    pub(super) program: PathBuf,
     uri: String,
     pub(super) private: Option<Daemon>,
     pub(super) runtime: Runtime,
@@ -84,7 +90,7 @@ impl Connection {
                     }
                     other => other?,
                 };
-                Self::of(connect, uri, None, runtime, options.host_ports)
+                Self::of(connect, uri, None, runtime, options)
             }
             Target::Private => Self::private(runtime, options),
         }
@@ -94,7 +100,7 @@ impl Connection {
         let daemon = Daemon::start(runtime.path(), options.ledger)?;
         let connect = connect(daemon.uri()).map_err(|error| daemon.explain(error))?;
         let uri = daemon.uri().to_owned();
-        Self::of(connect, uri, Some(daemon), runtime, options.host_ports)
+        Self::of(connect, uri, Some(daemon), runtime, options)
     }
 
     fn of(
@@ -102,7 +108,7 @@ impl Connection {
         uri: String,
         private: Option<Daemon>,
         runtime: Runtime,
-        host_ports: &[u16],
+        options: &Options<'_>,
     ) -> Result<Connection> {
         // A daemon that hangs is noticed after 5 x 24 seconds; a slow disk keeps one from answering for some.
         drop(connect.set_keep_alive(5, 24));
@@ -118,7 +124,9 @@ impl Connection {
                 connect,
                 session: label.is_none(),
                 label,
-                host_ports: host_ports.to_vec(),
+                host_ports: options.host_ports.to_vec(),
+                isolated: options.isolated,
+                program: options.program.to_owned(),
                 uri,
                 private,
                 runtime,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
 use super::{Connection, Options};
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::host::accel::{Accel, Setting};
 use crate::mutex::Unpoisoned as _;
 use crate::store::Store;
@@ -20,6 +20,7 @@ pub struct Host {
     ledger: OnceLock<Ledger>,
     accel: OnceLock<Accel>,
     settings: Settings,
+    isolated: bool,
     // Several builds at once open one connection, measure once, sweep one after the other.
     once: Mutex<()>,
 }
@@ -50,8 +51,14 @@ impl Host {
             ledger,
             accel,
             settings,
+            isolated: false,
             once: Mutex::default(),
         }
+    }
+
+    /// Has guests reach imgforge's proxy, and nothing else, from the first one on.
+    pub fn isolate(&mut self) {
+        self.isolated = true;
     }
 
     /// What the user has set.
@@ -115,9 +122,12 @@ impl Host {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
+        let program = std::env::current_exe().doing(|| "finding this program".into())?;
         let connection = Connection::open(&Options {
             uri,
             host_ports: &self.settings.host_ports,
+            isolated: self.isolated,
+            program: &program,
             ledger,
         })?;
         Ok(self.connection.get_or_init(|| connection))

@@ -10,6 +10,7 @@ use virt::sys;
 
 use super::apart::{self, Pasta};
 use super::connect::{Link, failed};
+use super::door::Door;
 use super::private::Daemon;
 use super::raw::Handle;
 use super::spec::{Nic, Spec};
@@ -21,6 +22,15 @@ use crate::host::tools;
 use crate::machine::{Arch, Network, Uefi};
 use crate::store::ledger::{Item, Ledger, Record};
 
+/// What a guest on the network `user` is connected to.
+#[expect(dead_code, reason = "they only have to live")]
+enum WayOut {
+    /// What this host reaches.
+    World(Pasta),
+    /// Ports of this host's loopback, and nothing else.
+    Proxy(Door),
+}
+
 /// A created domain with its sockets. Dropping it destroys it.
 pub(super) struct Machine {
     pub(super) place: GuestPlace,
@@ -28,8 +38,8 @@ pub(super) struct Machine {
     pub(super) sockets: PathBuf,
     /// What its disks stood on before it ran.
     layers: Layers,
-    /// Its way out; [`Pasta`] ends after the guest.
-    network: Option<Pasta>,
+    /// Its way out, which ends after the guest.
+    network: Option<WayOut>,
     /// Stays in the ledger when the domain does not end.
     record: Option<Record>,
     pub(super) link: Arc<Link>,
@@ -109,9 +119,14 @@ impl Machine {
         }
     }
 
-    /// Connects the guest, which has a network of its own, to the host's and to the proxy.
+    /// Connects the guest, which has a network of its own, to the host's and to the proxy; to the proxy alone
+    /// where guests are isolated.
     pub(super) fn connect(&mut self, spec: &Spec) -> Result<()> {
         let own = self.link.private.is_some() || self.link.session;
+        let isolated = self.link.isolated;
+        if isolated {
+            may_be_isolated(spec, own)?;
+        }
         let user = |nic: &Nic| nic.network == Some(Network::User);
         if !own || !spec.nics.iter().any(user) {
             return Ok(());
@@ -120,8 +135,15 @@ impl Machine {
             let name = &self.place.name;
             return Err(Error::stage(format!("the guest {name} ended at its start")));
         };
-        let ports = [self.link.host_ports.as_slice(), spec.relay.as_slice()].concat();
-        self.network = Pasta::start(qemu, &ports)?;
+        let others = match isolated {
+            true => &[],
+            false => self.link.host_ports.as_slice(),
+        };
+        let ports = [others, spec.relay.as_slice()].concat();
+        self.network = Some(match isolated || !apart::has_route() {
+            true => WayOut::Proxy(Door::open(&self.link.program, qemu, &ports)?),
+            false => WayOut::World(Pasta::start(qemu, &ports)?),
+        });
         Ok(())
     }
 
@@ -164,6 +186,23 @@ impl Machine {
             }
         }
     }
+}
+
+/// Refuses a guest that would reach more than the proxy, whatever it is connected to.
+fn may_be_isolated(spec: &Spec, own: bool) -> Result<()> {
+    let mut networks = spec.nics.iter().filter_map(|nic| nic.network.as_ref());
+    let why = match networks.find(|network| !own || **network != Network::User) {
+        None => return Ok(()),
+        Some(Network::User) => "the host's own libvirt daemon runs it".to_owned(),
+        Some(network) => format!("it is on the network `{network}`"),
+    };
+    let hint = match own {
+        true => "write `machine: {network: user}`, or build without --offline",
+        false => "root's --connect private has a daemon of its own; or build without --offline",
+    };
+    Err(Error::usage("nothing keeps this guest from the network")
+        .cause(why)
+        .hint(hint))
 }
 
 impl Drop for Machine {

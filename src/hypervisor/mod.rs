@@ -14,6 +14,7 @@
 mod apart;
 pub mod connect;
 pub mod domain;
+mod door;
 pub mod expected;
 mod host;
 mod machine;
@@ -28,9 +29,9 @@ mod state;
 pub mod sweep;
 pub mod xml;
 
-pub use apart::has_route;
 pub use connect::{Connection, Options};
 pub use domain::Domain;
+pub use door::{COMMAND as LISTEN_COMMAND, listen_child};
 pub use expected::Expected;
 pub use host::{Host, Settings};
 pub use port::Port;

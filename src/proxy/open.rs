@@ -50,6 +50,18 @@ pub(super) fn tunnel(stream: &TcpStream, shared: &Shared, target: &str) -> Resul
         locked.refuse(&format!("https://{host}"), NOT_LOCKED);
         return refuse(403, NOT_LOCKED);
     }
+    if shared
+        .locked
+        .as_ref()
+        .is_some_and(|locked| locked.is_offline())
+    {
+        let why =
+            "nobody can read what comes from it, so no lock has it, and --offline asks nobody";
+        if let Some(locked) = &shared.locked {
+            locked.refuse(&format!("https://{host}"), why);
+        }
+        return refuse(403, why);
+    }
     let Ok(port) = port.parse::<u16>() else {
         return refuse(400, "no HOST:PORT");
     };
@@ -74,12 +86,13 @@ pub(super) fn tunnel(stream: &TcpStream, shared: &Shared, target: &str) -> Resul
     (&*stream).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     // At once: a guest that is switched off does not end it.
     shared.log.tunnel(host);
-    copy_both(stream, &server, shared);
+    let bytes = join(stream, &server);
+    shared.activity.fetch_add(bytes, Ordering::Relaxed);
     Ok(())
 }
 
-/// Copies until the server has said all.
-fn copy_both(client: &TcpStream, server: &TcpStream, shared: &Shared) {
+/// Copies both ways until the server has said all; returns how many bytes that was.
+pub(crate) fn join(client: &TcpStream, server: &TcpStream) -> u64 {
     // A tunnel may be silent for longer than a request: the kernel ends it with the proxy.
     for one in [client, server] {
         drop(one.set_read_timeout(None));
@@ -89,13 +102,12 @@ fn copy_both(client: &TcpStream, server: &TcpStream, shared: &Shared) {
         drop(to.shutdown(Shutdown::Write));
         copied
     };
-    let bytes = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         scope.spawn(|| copy(client, server));
         let bytes = copy(server, client);
         // Who has got all there is says nothing more that counts.
         drop(client.shutdown(Shutdown::Both));
         drop(server.shutdown(Shutdown::Both));
         bytes
-    });
-    shared.activity.fetch_add(bytes, Ordering::Relaxed);
+    })
 }

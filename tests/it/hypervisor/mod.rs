@@ -14,7 +14,7 @@ use imgforge::host::accel::{self, Accel};
 use imgforge::host::exec::Program;
 use imgforge::host::qemu_img::DiskFormat;
 use imgforge::hypervisor::{Boot, Disk, Nic, Outcome, sweep};
-use imgforge::machine::Firmware;
+use imgforge::machine::{Firmware, Network};
 use imgforge::store::ledger::{Item, Ledger};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
@@ -132,6 +132,45 @@ fn a_guest_reaches_the_relay_and_no_other_service_of_the_host() {
     assert!(pasta());
     drop(domain);
     assert!(!pasta());
+}
+
+/// A guest of `--locked --offline`: nothing connects its network with this host's but the proxy.
+#[test]
+#[ignore = "vm: src/hypervisor src/host/confine.rs src/host/confine.sh"]
+fn an_isolated_guest_reaches_the_relay_alone_by_many_connections_and_no_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let servers = [b"the relay" as &[u8], b"a licence"];
+    let [relay, other] = servers.map(|text| Server::start(move |_, _| Answer::of(text)));
+    let [here, there] = [&relay, &other].map(|server| server.address().port());
+    let connection = slots::isolated(&[there], &ledger).unwrap();
+    let mut spec = toy::spec(dir.path(), "reach");
+    spec.nics = vec![Nic::default()];
+    spec.relay = Some(here);
+    let Boot::Kernel { cmdline, .. } = &mut spec.boot else {
+        panic!("{spec:?}")
+    };
+    *cmdline += &format!(" port={here} port={there}").repeat(3);
+    let domain = connection.start(&spec, &ledger).unwrap();
+    let said = listen(&domain, |_| true);
+    assert_eq!(said.outcome, Some(Outcome::ShutDown), "{said:?}");
+    for (port, answer) in [(here, "the relay"), (there, "nothing")] {
+        let line = format!("toy: port={port} says {answer}");
+        assert_eq!(
+            said.console.matches(&line).count(),
+            3,
+            "{line}: {}",
+            said.console
+        );
+    }
+    assert_eq!(other.requests().len(), 0);
+    let ports = [here, there].map(|port| port.to_string());
+    let is_ours = |line: &String| ports.iter().any(|port| line.contains(port));
+    assert!(!left::processes("pasta").iter().any(is_ours));
+    let mut bridged = toy::spec(dir.path(), "poweroff");
+    bridged.nics = vec![Nic::on(&Network::Named("default".into()))];
+    let error = connection.start(&bridged, &ledger).map(drop).unwrap_err();
+    assert!(error.render().contains("`default`"), "{}", error.render());
 }
 
 #[test]

@@ -22,6 +22,7 @@ use imgforge::store::ledger::Ledger;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
+use super::IMGFORGE;
 use super::patience::pause;
 
 /// Not `TMPDIR`, which every user may have elsewhere.
@@ -182,6 +183,21 @@ pub(crate) fn connect(uri: Option<&str>, ledger: &Ledger) -> Result<Connection> 
     Connection::open(&Options {
         uri,
         host_ports: &[],
+        isolated: false,
+        program: Path::new(IMGFORGE),
+        ledger,
+    })
+}
+
+/// libvirt, whose guests reach nothing but a proxy, not even these ports of this host.
+#[track_caller]
+pub(crate) fn isolated(host_ports: &[u16], ledger: &Ledger) -> Result<Connection> {
+    take(1);
+    Connection::open(&Options {
+        uri: None,
+        host_ports,
+        isolated: true,
+        program: Path::new(IMGFORGE),
         ledger,
     })
 }
