@@ -72,5 +72,5 @@ fn wrong(named: &Named, why: &str) -> Error {
     let Named { url, digest, .. } = named;
     Error::usage(format!("the digest of {url} {why}"))
         .cause(format!("it is `{digest}`"))
-        .hint("`imgforge lock NAME` writes the lock anew, of the last build")
+        .hint("`imgforge lock NAME` writes the lock again, of the last build")
 }
