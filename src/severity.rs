@@ -1,4 +1,4 @@
-//! How bad a vulnerability is: in a word, or by CVSS 3 (<https://www.first.org/cvss/v3-1/specification-document>).
+//! How bad a vulnerability is: in a word, or by CVSS (<https://www.first.org/cvss/>).
 
 use std::str::FromStr;
 
@@ -65,7 +65,7 @@ impl Severity {
 impl FromStr for Severity {
     type Err = ();
 
-    /// A word, a number, or a vector of CVSS 3.
+    /// A word, a number, or a vector of CVSS 2, 3 or 4.
     fn from_str(text: &str) -> Result<Self, ()> {
         let word = text.trim_end_matches('*').to_ascii_lowercase();
         Ok(match word.as_str() {
@@ -74,76 +74,106 @@ impl FromStr for Severity {
             "medium" | "moderate" => Severity::Medium,
             "low" | "minor" => Severity::Low,
             "negligible" | "unimportant" | "none" => Severity::Negligible,
-            _ => match text.parse::<f64>().ok().or_else(|| cvss_3(text)) {
-                Some(score) if (0.0..=10.0).contains(&score) => Severity::of_score(score),
-                _ => return Err(()),
+            _ => match text.parse::<f64>() {
+                Ok(score) if (0.0..=10.0).contains(&score) => Severity::of_score(score),
+                Ok(_) => return Err(()),
+                Err(_) => of_vector(text)?,
             },
         })
     }
 }
 
-/// The base score of a vector.
-fn cvss_3(vector: &str) -> Option<f64> {
-    let metrics = vector
-        .strip_prefix("CVSS:3.1/")
-        .or(vector.strip_prefix("CVSS:3.0/"))?;
-    let metric = |name: &str| {
-        let mut parts = metrics.split('/').filter_map(|part| part.split_once(':'));
-        parts
-            .find(|(found, _)| *found == name)
-            .map(|(_, value)| value)
+/// Metrics without which a vector has no score, by what it begins with.
+const NEEDED: &[(&str, &[&str])] = &[
+    (
+        "CVSS:4.0/",
+        &[
+            "AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA",
+        ],
+    ),
+    ("CVSS:3.", &["AV", "AC", "PR", "UI", "S", "C", "I", "A"]),
+    ("", &["AV", "AC", "Au", "C", "I", "A"]),
+];
+
+/// By a vector of CVSS; the second version has no word for the worst.
+fn of_vector(vector: &str) -> Result<Severity, ()> {
+    let version = NEEDED.iter().find(|(start, _)| vector.starts_with(start));
+    let has = |metric: &&str| {
+        let mut all = vector.split('/').filter_map(|part| part.split_once(':'));
+        all.any(|(name, _)| name == *metric)
     };
-    let changed = metric("S")? == "C";
-    let pick = |value: &str, table: &[(&str, f64)]| {
-        let row = table.iter().find(|(name, _)| *name == value);
-        row.map(|(_, weight)| *weight)
-    };
-    let low = if changed { 0.68 } else { 0.62 };
-    let high = if changed { 0.5 } else { 0.27 };
-    let exploitability =
-        8.22 * pick(
-            metric("AV")?,
-            &[("N", 0.85), ("A", 0.62), ("L", 0.55), ("P", 0.2)],
-        )? * pick(metric("AC")?, &[("L", 0.77), ("H", 0.44)])?
-            * pick(metric("PR")?, &[("N", 0.85), ("L", low), ("H", high)])?
-            * pick(metric("UI")?, &[("N", 0.85), ("R", 0.62)])?;
-    let loss = |name: &str| pick(metric(name)?, &[("N", 0.0), ("L", 0.22), ("H", 0.56)]);
-    let base = 1.0 - (1.0 - loss("C")?) * (1.0 - loss("I")?) * (1.0 - loss("A")?);
-    let impact = match changed {
-        false => 6.42 * base,
-        true => 7.52 * (base - 0.029) - 3.25 * (base - 0.02).powi(15),
-    };
-    if impact <= 0.0 {
-        return Some(0.0);
+    if !version.is_some_and(|(_, needed)| needed.iter().all(has)) {
+        return Err(());
     }
-    let whole = if changed { 1.08 } else { 1.0 } * (impact + exploitability);
-    Some((whole.min(10.0) * 10.0 - 1e-6).ceil() / 10.0)
+    let vector: cvss::Cvss = vector.parse().map_err(drop)?;
+    Ok(match vector.severity() {
+        cvss::Severity::None => Severity::Negligible,
+        cvss::Severity::Low => Severity::Low,
+        cvss::Severity::Medium => Severity::Medium,
+        cvss::Severity::High => Severity::High,
+        cvss::Severity::Critical => Severity::Critical,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Vectors with the scores that FIRST's examples give them.
+    /// Vectors with the words that FIRST's examples, and Red Hat's records, give their scores.
     #[test]
-    fn vectors_have_the_scores_of_the_specification() {
-        for (vector, score) in [
-            ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 9.8),
-            ("CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", 6.1),
-            ("CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:C/C:L/I:L/A:N", 6.4),
-            ("CVSS:3.0/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:N/A:N", 3.1),
-            ("CVSS:3.1/AV:L/AC:L/PR:H/UI:N/S:U/C:L/I:L/A:L", 4.2),
-            ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N", 7.5),
-            ("CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", 10.0),
-            ("CVSS:3.1/AV:P/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
+    fn vectors_have_the_severity_of_the_specification() {
+        for (vector, severity) in [
+            (
+                "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
+                Severity::Critical,
+            ),
+            (
+                "CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N",
+                Severity::Medium,
+            ),
+            (
+                "CVSS:3.0/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:N/A:N",
+                Severity::Low,
+            ),
+            (
+                "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N",
+                Severity::High,
+            ),
+            (
+                "CVSS:3.1/AV:P/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N",
+                Severity::Negligible,
+            ),
+            (
+                "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
+                Severity::Critical,
+            ),
+            (
+                "CVSS:4.0/AV:L/AC:L/AT:P/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
+                Severity::High,
+            ),
+            (
+                "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N",
+                Severity::Negligible,
+            ),
+            ("AV:N/AC:L/Au:N/C:C/I:C/A:C", Severity::High),
+            ("AV:N/AC:M/Au:N/C:N/I:P/A:N", Severity::Medium),
         ] {
-            assert_eq!(cvss_3(vector), Some(score), "{vector}");
+            assert_eq!(vector.parse(), Ok(severity), "{vector}");
         }
-        assert_eq!(cvss_3("CVSS:3.1/AV:N"), None);
+        for nonsense in [
+            "CVSS:3.1/AV:N",
+            "CVSS:9.0/AV:N/AC:L",
+            "CVSS:4.0/AV:N",
+            "AV:N",
+            "not yet assigned",
+            "11",
+            "NaN",
+        ] {
+            assert_eq!(nonsense.parse::<Severity>(), Err(()), "{nonsense}");
+        }
         assert_eq!("9.8".parse(), Ok(Severity::Critical));
         assert_eq!("low**".parse(), Ok(Severity::Low));
         assert_eq!("Moderate".parse(), Ok(Severity::Medium));
-        assert_eq!("not yet assigned".parse::<Severity>(), Err(()));
         assert!(Severity::Critical > Severity::High && Severity::Low > Severity::Unknown);
     }
 }

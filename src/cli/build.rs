@@ -205,7 +205,7 @@ impl Build {
                     .warning(format!("{} is not judged: {why}", image.at.image));
             }
         }
-        let rebuild = updated::choose(session, &report, &self.vars)?;
+        let rebuild = updated::choose(session, &report, &self.vars, self.publish.as_ref())?;
         if rebuild.images.is_empty() {
             app.ui.notice("no fixes wait: nothing is built");
             return Ok(None);

@@ -145,6 +145,7 @@ fn name(image: &ImageUpdates) -> String {
     let at = &image.at;
     match at.channel.as_str() {
         "" => format!("{}:{}", at.image, at.arch),
+        channel if at.canary => format!("{}:{}@{channel} (canary)", at.image, at.arch),
         channel => format!("{}:{}@{channel}", at.image, at.arch),
     }
 }
@@ -156,21 +157,26 @@ fn text(report: &Report) -> String {
     };
     let rows = report.images.iter().map(|image| {
         let revision = image.at.revision.map(|number| number.to_string());
+        // What is not known must not look like none.
+        let count = |count| match (count, image.unread.is_empty()) {
+            (0, false) => "unknown".to_owned(),
+            (count, true) => count.to_string(),
+            (count, false) => format!("{count}, perhaps more"),
+        };
         let waits = image
             .since()
             .map(|since| age(report.at.saturating_sub(since)));
         [
             image.at.image.clone(),
             image.at.arch.clone(),
-            dash(&image.at.channel),
+            match image.at.canary {
+                true => format!("{} (canary)", image.at.channel),
+                false => dash(&image.at.channel),
+            },
             dash(&revision.unwrap_or_default()),
             image.packages.to_string(),
-            match (image.updates.len(), image.unread.is_empty()) {
-                (0, false) => "unknown".to_owned(),
-                (count, true) => count.to_string(),
-                (count, false) => format!("{count}, perhaps more"),
-            },
-            image.security().to_string(),
+            count(image.updates.len()),
+            count(image.security()),
             image.severity().map_or("-", Severity::name).to_owned(),
             dash(&waits.unwrap_or_default()),
         ]
@@ -191,6 +197,7 @@ fn text(report: &Report) -> String {
                 package,
                 installed,
                 available,
+                replaced_by,
                 suite,
                 ..
             } = update;
@@ -202,7 +209,10 @@ fn text(report: &Report) -> String {
             [
                 format!("  {package}"),
                 installed.clone(),
-                available.clone(),
+                match replaced_by {
+                    Some(name) => format!("{available} ({name})"),
+                    None => available.clone(),
+                },
                 suite.clone(),
                 kind,
                 update.advisories.join(" "),

@@ -33,6 +33,7 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
             repository: String::new(),
             channel: String::new(),
             revision: None,
+            canary: false,
         },
         contents: contents.ok_or_else(|| "its packages are not known".to_owned()),
     };
@@ -72,7 +73,7 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
 fn refuses(rule: &CheckAdvisories, finding: &Finding, at: u64) -> bool {
     let grace = rule.grace.map_or(0, |span| span.as_seconds());
     let known = at.saturating_sub(finding.since) >= grace;
-    let accepted = names(finding).any(|id| rule.allow.contains_key(id));
+    let accepted = finding.is_accepted(&|id| rule.allow.contains_key(id));
     known && !accepted && finding.excuse.is_none() && finding.severity >= rule.fail
 }
 
@@ -161,6 +162,19 @@ mod tests {
             ..finding.clone()
         };
         assert!(!refuses(&rule(r#"{"fail": "low"}"#), &excused, 1_000_000));
+        // Who accepts one of several has not accepted the others.
+        let several = Finding {
+            aliases: vec!["CVE-1".into(), "CVE-3".into()],
+            ..finding.clone()
+        };
+        for (allow, refused) in [
+            (r#"{"CVE-1": "x"}"#, true),
+            (r#"{"CVE-1": "x", "CVE-3": "y"}"#, false),
+            (r#"{"DSA-1": "x"}"#, false),
+        ] {
+            let rule = rule(&format!(r#"{{"fail": "low", "allow": {allow}}}"#));
+            assert_eq!(refuses(&rule, &several, 1_000_000), refused, "{allow}");
+        }
         assert_eq!(
             line(&finding, 1_000_000 + 3 * day),
             "DSA-1: high, openssl 1, fixed in 2, known for 3 d"

@@ -117,6 +117,11 @@ const FIXES: &[OfFixes] = &[
         "When the mirrors were looked at.",
         |fixes, _| fixes.at,
     ),
+    (
+        "imgforge_pending_fixes_unjudged",
+        "What could not be judged then; the others say too little as long as it is not 0.",
+        |fixes, _| fixes.unread,
+    ),
 ];
 
 fn published(page: &mut Page, report: &StatusReport) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Session, whole};
 use crate::error::Result;
-use crate::recipe::types::Base;
+use crate::recipe::types::{Base, Recipe};
+use crate::repository::place;
 use crate::stage::StageId;
-use crate::updates::Report;
+use crate::updates::{ImageUpdates, Place, Report};
 
 /// Images to build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,19 +28,27 @@ enum On {
     Nothing,
 }
 
-/// Chooses by a report. A recipe that is wrong is chosen where its image has fixes waiting: its build says
+/// Chooses by a report, for the channel that `publish` names, as the command line has it. A recipe that is wrong is chosen where its image has fixes waiting: its build says
 /// what is wrong.
 ///
 /// # Errors
 /// When the recipe repository cannot be read.
-pub fn choose(session: &Session, report: &Report, vars: &[(String, String)]) -> Result<Rebuild> {
+pub fn choose(
+    session: &Session,
+    report: &Report,
+    vars: &[(String, String)],
+    publish: Option<&Option<String>>,
+) -> Result<Rebuild> {
     let names = session.repo.names()?;
     let mut recipes = BTreeMap::new();
     let mut archs = BTreeMap::new();
     for name in &names {
         let on = match session.repo.load(name, vars) {
             Ok(resolved) => {
-                archs.insert(name.clone(), resolved.recipe.machine.arch.as_str());
+                let arch = resolved.recipe.machine.arch.as_str();
+                let to = publish
+                    .map(|channel| destination(session, &resolved.recipe, channel.as_deref()));
+                archs.insert(name.clone(), (arch, to.flatten()));
                 match resolved.base {
                     Base::Layer(parent) => On::Image(parent),
                     Base::Published(_) => On::Published,
@@ -51,15 +60,56 @@ pub fn choose(session: &Session, report: &Report, vars: &[(String, String)]) -> 
         recipes.insert(name.clone(), on);
     }
     let waits = |name: &str| {
-        let arch = archs.get(name);
-        let mut images = report.images.iter().filter(|image| {
-            image.at.image == whole::name(name) && arch.is_none_or(|arch| image.at.arch == **arch)
+        let (arch, to) = archs
+            .get(name)
+            .map_or((None, None), |(arch, to)| (Some(*arch), to.as_ref()));
+        let images = report.images.iter().filter(|image| {
+            image.at.image == whole::name(name) && arch.is_none_or(|arch| image.at.arch == arch)
         });
-        let first = images.next()?;
-        let any = !first.updates.is_empty() || images.any(|image| !image.updates.is_empty());
-        Some(any)
+        wait(images.collect(), to)
     };
     Ok(of(&recipes, &waits))
+}
+
+/// Repository and channel.
+type Destination = (String, String);
+
+/// Where an image of a recipe would be published; none where its build says what is wrong.
+fn destination(session: &Session, recipe: &Recipe, channel: Option<&str>) -> Option<Destination> {
+    let root = session.repo.root();
+    let publish = recipe.publish.as_ref();
+    let asked = publish.and_then(|publish| publish.repository.as_deref());
+    let place = place::find(&session.config, root, asked).ok()?;
+    let own = publish.and_then(|publish| publish.channel.as_deref());
+    let channel = channel.or(own).unwrap_or(place.default_channel());
+    Some((place.name.to_owned(), channel.to_owned()))
+}
+
+/// Whether fixes wait for an image, by what channels have of it; nothing where none has it. Only the channel
+/// counts where it would be published, if that has it: what another one lacks a promotion brings. Of a canary
+/// the fixes are on their way.
+fn wait(mut images: Vec<&ImageUpdates>, to: Option<&Destination>) -> Option<bool> {
+    let is_there = |at: &Place| {
+        to.is_some_and(|(repository, channel)| {
+            at.repository == *repository && at.channel == *channel
+        })
+    };
+    if images.iter().any(|image| is_there(&image.at)) {
+        images.retain(|image| is_there(&image.at));
+    }
+    let channel = |place: &Place| Place {
+        revision: None,
+        canary: true,
+        ..place.clone()
+    };
+    let canaries = images.iter().filter(|image| image.at.canary);
+    let canaries: BTreeSet<Place> = canaries
+        .map(|image| image.at.clone())
+        .map(|at| channel(&at))
+        .collect();
+    images.retain(|image| image.at.canary || !canaries.contains(&channel(&image.at)));
+    images.first()?;
+    Some(images.iter().any(|image| !image.updates.is_empty()))
 }
 
 /// `waits` says whether fixes wait for an image; nothing of one that no channel has.
@@ -115,6 +165,7 @@ fn of(recipes: &BTreeMap<String, On>, waits: &dyn Fn(&str) -> Option<bool>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::updates::Update;
 
     fn choose(waiting: &[&str], quiet: &[&str]) -> (Vec<String>, Vec<String>) {
         let on = |name: &str| On::Image(name.into());
@@ -132,6 +183,58 @@ mod tests {
         let Rebuild { images, from } = of(&recipes, &waits);
         let from = from.iter().map(|(name, stage)| format!("{name} {stage}"));
         (images, from.collect())
+    }
+
+    #[test]
+    fn what_is_on_its_way_or_elsewhere_is_not_built_again() {
+        let image = |channel: &str, canary: bool, pending: usize| ImageUpdates {
+            at: Place {
+                image: "web".into(),
+                arch: "x86_64".into(),
+                repository: "main".into(),
+                channel: channel.into(),
+                revision: Some(1),
+                canary,
+            },
+            looked: 0,
+            packages: 1,
+            updates: vec![Update::default(); pending],
+            advisories: vec![],
+            unread: vec![],
+        };
+        let to = Some(("main".to_owned(), "testing".to_owned()));
+        for (images, to, waits) in [
+            (vec![image("stable", false, 1)], None, Some(true)),
+            (vec![image("stable", false, 0)], None, Some(false)),
+            (vec![], None, None),
+            (
+                vec![image("stable", false, 1), image("stable", true, 0)],
+                None,
+                Some(false),
+            ),
+            (
+                vec![image("stable", false, 1), image("stable", true, 1)],
+                None,
+                Some(true),
+            ),
+            (
+                vec![image("stable", false, 1), image("testing", false, 0)],
+                None,
+                Some(true),
+            ),
+            (
+                vec![image("stable", false, 1), image("testing", false, 0)],
+                to.clone(),
+                Some(false),
+            ),
+            (vec![image("stable", false, 1)], to, Some(true)),
+        ] {
+            assert_eq!(
+                wait(images.iter().collect(), to.as_ref()),
+                waits,
+                "{images:?}"
+            );
+        }
     }
 
     #[test]

@@ -41,7 +41,11 @@ pub fn look(session: &Session, scope: &Scope<'_>) -> Result<Report> {
         let exists = |place: &Place| {
             let state = all.get(&place.repository);
             let image = state.and_then(|state| state.images.get(&place.image));
-            image.and_then(|image| image.current(&place.channel, &place.arch)) == place.revision
+            let has = image.and_then(|image| match place.canary {
+                true => image.canary(&place.channel, &place.arch),
+                false => image.current(&place.channel, &place.arch),
+            });
+            has == place.revision
         };
         report.keep(&settings.state, exists)?;
     }
@@ -71,8 +75,13 @@ fn published(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
             let channels =
                 channels.filter(|(name, _)| scope.channel.is_none_or(|only| only == *name));
             for (channel, placement) in channels {
-                for (arch, number) in placement.current.iter().filter(|(arch, _)| wanted(arch)) {
-                    let Some(revision) = image.revisions.get(number) else {
+                let current = placement.current.iter();
+                let current = current.map(|(arch, number)| (arch, *number, false));
+                let canaries = placement.canary.iter();
+                let canaries = canaries.map(|(arch, one)| (arch, one.revision, true));
+                let all = current.chain(canaries);
+                for (arch, number, canary) in all.filter(|(arch, _, _)| wanted(arch)) {
+                    let Some(revision) = image.revisions.get(&number) else {
                         continue;
                     };
                     subjects.push(Subject {
@@ -81,7 +90,8 @@ fn published(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
                             arch: arch.clone(),
                             repository: repository.clone(),
                             channel: channel.clone(),
-                            revision: Some(*number),
+                            revision: Some(number),
+                            canary,
                         },
                         contents: of_revision(state, revision),
                     });
@@ -135,6 +145,7 @@ fn built(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
                 repository: String::new(),
                 channel: String::new(),
                 revision: None,
+                canary: false,
             },
             contents: contents.map(Packages::from),
         });

@@ -285,7 +285,8 @@ impl Image {
         self.channels.get(channel)?.current.get(arch).copied()
     }
 
-    pub(super) fn canary(&self, channel: &str, arch: &str) -> Option<u64> {
+    /// The revision that a share of a channel's machines gets, for an architecture.
+    pub fn canary(&self, channel: &str, arch: &str) -> Option<u64> {
         let canary = self.channels.get(channel)?.canary.get(arch)?;
         Some(canary.revision)
     }

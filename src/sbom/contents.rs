@@ -124,10 +124,10 @@ impl Contents {
                 // A list of mirrors on the disk, as Debian's cloud images have it.
                 if let Some(list) = source.uri.strip_prefix("mirror+file:") {
                     let mirrors = apt::mirrors(&read(&format!("/{}", list.trim_matches('/')))?);
-                    let Some(first) = mirrors.first() else {
-                        continue;
-                    };
-                    first.trim_end_matches('/').clone_into(&mut source.uri);
+                    // Where there is none, people are told that nobody can read it.
+                    if let Some(first) = mirrors.first() {
+                        first.trim_end_matches('/').clone_into(&mut source.uri);
+                    }
                 }
                 source.uri = crate::address::hide(&source.uri).into_owned();
                 self.sources.push(source.to_string());

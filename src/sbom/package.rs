@@ -1,5 +1,6 @@
 //! A package of a guest, and its package URL.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
@@ -113,6 +114,16 @@ impl Package {
         (name, version)
     }
 
+    /// Name and version of the source package that fixes are made in: of what is built from another one only to be
+    /// signed, such as Debian's kernels, it is that one.
+    pub fn fixed_source(&self, kind: Kind) -> (Cow<'_, str>, &str) {
+        let (name, version) = self.source(kind);
+        match kind {
+            Kind::Deb => unsigned(name, version, without_rebuild(&self.version)),
+            _ => (name.into(), version),
+        }
+    }
+
     /// The package URL, in its canonical form.
     pub fn purl(&self, kind: Kind, distro: &str, major: &str) -> String {
         let mut purl = format!("pkg:{}/", kind.name());
@@ -145,6 +156,29 @@ impl Package {
     }
 }
 
+/// The source package that was signed, of one that only signs: `linux-signed-amd64 (6.1.148+1)` gives packages of the
+/// version that `linux` has, `grub-efi-amd64-signed` has the other's version after its own.
+pub fn unsigned<'a>(
+    source: &'a str,
+    version: &'a str,
+    package: &'a str,
+) -> (Cow<'a, str>, &'a str) {
+    match source.strip_prefix("linux-signed") {
+        // Ubuntu's have the kernel's flavour there, Debian's the architecture.
+        Some("") => return ("linux".into(), package),
+        Some(_) if version.contains('+') && !version.contains('-') => {
+            return ("linux".into(), package);
+        }
+        Some(flavour) => return (format!("linux{flavour}").into(), package),
+        None => {}
+    }
+    let is_grub = source.starts_with("grub-efi-") && source.ends_with("-signed");
+    match version.split_once('+') {
+        Some((_, grub)) if is_grub => ("grub2".into(), grub),
+        _ => (source.into(), version),
+    }
+}
+
 /// A version without its `+bNUMBER`.
 fn without_rebuild(version: &str) -> &str {
     match version.rsplit_once("+b") {
@@ -160,6 +194,7 @@ fn without_rebuild(version: &str) -> &str {
 /// libguestfs' names of distributions as package URLs spell them.
 fn namespace(distro: &str) -> String {
     match distro {
+        "alpinelinux" => "alpine".into(),
         "redhat-based" => "redhat".into(),
         "rhel" => "redhat".into(),
         "opensuse" | "sles" | "suse-based" => "opensuse".into(),
@@ -236,6 +271,43 @@ pub(crate) mod tests {
         );
         assert_eq!(libs.source, "openssl");
         assert_eq!(listed("openssl", 0, "1", "1", "openssl").source, "");
+    }
+
+    #[test]
+    fn fixes_of_what_is_only_signed_are_made_elsewhere() {
+        let of = |name: &str, version: &str, release: &str, source: &str| {
+            let package = listed(name, 0, version, release, source);
+            let (name, version) = package.fixed_source(Kind::Deb);
+            format!("{name} {version}")
+        };
+        let debian = "linux-signed-amd64 (6.1.148+1)";
+        assert_eq!(
+            of("linux-image-6.1.0-39-amd64", "6.1.148", "1", debian),
+            "linux 6.1.148-1"
+        );
+        assert_eq!(
+            of(
+                "linux-image-6.8.0-45-generic",
+                "6.8.0",
+                "45.45",
+                "linux-signed"
+            ),
+            "linux 6.8.0-45.45"
+        );
+        assert_eq!(
+            of(
+                "linux-image-6.8.0-1016-aws",
+                "6.8.0",
+                "1016.17",
+                "linux-signed-aws"
+            ),
+            "linux-aws 6.8.0-1016.17"
+        );
+        assert_eq!(
+            of("grub-efi-amd64-signed", "1+2.06", "13+deb12u1", ""),
+            "grub2 2.06-13+deb12u1"
+        );
+        assert_eq!(of("libssl3", "3.0.11", "1", "openssl"), "openssl 3.0.11-1");
     }
 
     #[test]

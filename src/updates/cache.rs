@@ -195,6 +195,11 @@ impl Cache {
         let mut stream = client.open(url)?;
         let known = note.and_then(|note| note.etag);
         if known.is_some() && stream.validator() == known.as_deref() {
+            // What is used stays.
+            for used in [&path, &beside] {
+                let file = File::options().append(true).open(used);
+                drop(file.and_then(|file| file.set_modified(SystemTime::now())));
+            }
             return Ok(path);
         }
         let doing = || format!("writing to {}", self.dir.display());

@@ -1,15 +1,17 @@
 //! What an image has against what its suites offer, by the rules of apt without pins.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::advisories::Finding;
 use super::sources::Sources;
-use super::suite::{Asked, Loaded, Want};
-use super::{Packages, Update};
+use super::suite::{Asked, Loaded, Offers, Want};
+use super::{Packages, Update, kernel};
 use crate::address::hide;
 use crate::distro::release::Offer;
 use crate::error::Result;
+use crate::sbom::package::unsigned;
 use crate::sbom::version::compare;
 use crate::sbom::{Kind, Package};
 use crate::severity::Severity;
@@ -25,6 +27,20 @@ struct Suite<'a> {
     loaded: &'a Loaded,
     wants: &'a [Want],
     security: bool,
+}
+
+impl Suite<'_> {
+    /// What it has for an architecture under a name; a package for all architectures is in the lists of each.
+    fn offers(&self, arch: &str, name: &str) -> impl Iterator<Item = &Offer> {
+        let lists = self.lists(arch).filter_map(move |list| list.get(name));
+        lists.flatten()
+    }
+
+    fn lists(&self, arch: &str) -> impl Iterator<Item = &Offers> {
+        let fits = move |want: &&Want| matches!(arch, "" | "all") || want.arch == arch;
+        let wants = self.wants.iter().filter(fits);
+        wants.filter_map(|want| self.loaded.lists.get(want))
+    }
 }
 
 /// Judges one image; `since` says when an update of a package was seen first.
@@ -54,13 +70,62 @@ pub(super) fn judge(
             None => {}
         }
     }
+    if sources.lacks_security && !suites.iter().any(|suite| suite.security) {
+        unread.push(
+            "none of its sources is one of security fixes: those that are in no other suite are not seen".to_owned(),
+        );
+    }
     unread.sort();
     unread.dedup();
     let updates = contents.packages.iter();
     let updates = updates.filter_map(|package| update(contents.kind, package, &suites, since));
     let mut updates: Vec<Update> = updates.collect();
+    updates.extend(kernels(contents, &suites, since));
     updates.sort();
     Judged { updates, unread }
+}
+
+/// Newer kernels whose packages have other names, of the newest of each flavour that the image has.
+fn kernels(contents: &Packages, suites: &[Suite<'_>], since: &dyn Fn(&str) -> u64) -> Vec<Update> {
+    let kind = contents.kind;
+    if kind != Kind::Deb {
+        return vec![];
+    }
+    let older = |a: &str, b: &str| compare(kind, a, b) == Ordering::Less;
+    let mut newest: BTreeMap<(String, String), &Package> = BTreeMap::new();
+    for package in &contents.packages {
+        let Some(flavour) = kernel::flavour(&package.name) else {
+            continue;
+        };
+        let (source, version) = package.fixed_source(kind);
+        let best = newest
+            .entry((flavour, source.into_owned()))
+            .or_insert(package);
+        if older(best.fixed_source(kind).1, version) {
+            *best = package;
+        }
+    }
+    let mut updates = vec![];
+    for ((flavour, source), package) in &newest {
+        let (_, version) = package.fixed_source(kind);
+        let mut counts: Vec<Counted<'_>> = vec![];
+        for suite in suites {
+            let offers = suite.lists(&package.arch).flatten();
+            let offers = offers.flat_map(|(_, offers)| offers);
+            let offers = offers.filter(|offer| {
+                kernel::flavour(&offer.name).as_deref() == Some(flavour)
+                    && *fixed_source(offer).0 == **source
+            });
+            counts.extend(offers.map(|offer| Counted { suite, offer }));
+        }
+        let counts = upgrades(counts, &|one| older(fixed_source(one.offer).1, version));
+        let pending = counts.into_iter();
+        let pending = pending.filter(|one| older(version, fixed_source(one.offer).1));
+        let made = said(kind, package, pending.collect(), since).into_iter();
+        // Of the same name is what every other package is, too.
+        updates.extend(made.filter(|update| update.replaced_by.is_some()));
+    }
+    updates
 }
 
 /// Says of each update which advisories it closes: those that nothing excuses.
@@ -75,11 +140,33 @@ pub(super) fn close(kind: Kind, updates: &mut [Update], findings: &[Finding]) {
         };
         let closed: Vec<&Finding> = findings.iter().filter(closes).collect();
         let severity = closed.iter().map(|finding| finding.severity).max();
-        let ids = closed.iter().map(|finding| finding.id.clone()).collect();
+        let ids: BTreeSet<&String> = closed.iter().map(|finding| &finding.id).collect();
         update.security |= !closed.is_empty();
         update.severity = severity.unwrap_or_default();
-        update.advisories = ids;
+        update.advisories = ids.into_iter().cloned().collect();
     }
+}
+
+/// A package that a suite has.
+#[derive(Clone, Copy)]
+struct Counted<'a> {
+    suite: &'a Suite<'a>,
+    offer: &'a Offer,
+}
+
+/// What counts of these for upgrades: suites that are automatic, and others where what is installed is `ahead` of
+/// all of those: it came from such as backports, and is upgraded from there.
+fn upgrades<'a>(
+    offers: Vec<Counted<'a>>,
+    ahead: &dyn Fn(&Counted<'a>) -> bool,
+) -> Vec<Counted<'a>> {
+    let usual = |one: &&Counted<'a>| !one.suite.loaded.release.not_automatic;
+    let all_ahead = offers.iter().filter(usual).all(ahead);
+    let counts = |one: &Counted<'a>| {
+        let release = &one.suite.loaded.release;
+        !release.not_automatic || (all_ahead && release.upgrades)
+    };
+    offers.into_iter().filter(counts).collect()
 }
 
 /// The newest version that the image would get of a package, if it is newer than what it has.
@@ -90,49 +177,51 @@ fn update(
     since: &dyn Fn(&str) -> u64,
 ) -> Option<Update> {
     let newer = |a: &str, b: &str| compare(kind, a, b) == Ordering::Greater;
-    let of = |suite: &Suite<'_>| -> Vec<Offer> {
-        // A package for all architectures is in the lists of each.
-        let fits = |want: &&Want| matches!(&*package.arch, "" | "all") || want.arch == package.arch;
-        let lists = suite.wants.iter().filter(fits);
-        let lists = lists.filter_map(|want| suite.loaded.lists.get(want)?.get(&package.name));
-        lists.flatten().cloned().collect()
-    };
-    let offers: Vec<(&Suite<'_>, Offer)> = suites
-        .iter()
-        .flat_map(|suite| of(suite).into_iter().map(move |offer| (suite, offer)))
-        .collect();
-    let usual = offers
-        .iter()
-        .filter(|(suite, _)| !suite.loaded.release.not_automatic);
-    let usual: Vec<_> = usual.collect();
-    // What is newer than all that is installed by itself came from such as backports, and is upgraded from there.
-    let ahead = usual
-        .iter()
-        .all(|(_, offer)| newer(&package.version, &offer.version));
-    let also = offers.iter().filter(|(suite, _)| {
-        ahead && suite.loaded.release.not_automatic && suite.loaded.release.upgrades
-    });
-    let counts: Vec<_> = usual.into_iter().chain(also).collect();
-    let pending = counts
-        .into_iter()
-        .filter(|(_, offer)| newer(&offer.version, &package.version));
-    let pending: Vec<&(&Suite<'_>, Offer)> = pending.collect();
+    let mut offers = vec![];
+    for suite in suites {
+        let of = suite.offers(&package.arch, &package.name);
+        offers.extend(of.map(|offer| Counted { suite, offer }));
+    }
+    let counts = upgrades(offers, &|one| newer(&package.version, &one.offer.version));
+    let pending = counts.into_iter();
+    let pending = pending.filter(|one| newer(&one.offer.version, &package.version));
+    said(kind, package, pending.collect(), since)
+}
+
+/// Name and version of the source package that an offer's fixes are made in.
+fn fixed_source(offer: &Offer) -> (Cow<'_, str>, &str) {
+    unsigned(&offer.source, &offer.source_version, &offer.version)
+}
+
+/// The best of what is newer.
+fn said(
+    kind: Kind,
+    package: &Package,
+    pending: Vec<Counted<'_>>,
+    since: &dyn Fn(&str) -> u64,
+) -> Option<Update> {
     // Of one version in several suites that of security fixes counts.
-    let (suite, best) = pending.iter().max_by(|(suite, offer), (other, than)| {
-        let version = compare(kind, &offer.version, &than.version);
-        version.then(suite.security.cmp(&other.security))
+    let best = pending.iter().max_by(|one, other| {
+        let version = compare(kind, &one.offer.version, &other.offer.version);
+        version.then(one.suite.security.cmp(&other.suite.security))
     })?;
+    let offer = best.offer;
+    let (source, source_version) = match kind {
+        Kind::Deb => fixed_source(offer),
+        _ => (offer.source.as_str().into(), offer.source_version.as_str()),
+    };
     Some(Update {
         package: package.name.clone(),
-        source: best.source.clone(),
-        source_version: best.source_version.clone(),
+        source: source.into_owned(),
+        source_version: source_version.to_owned(),
         advisories: vec![],
         severity: Severity::Unknown,
         arch: package.arch.clone(),
         installed: package.version.clone(),
-        available: best.version.clone(),
-        suite: suite.loaded.suite.clone(),
-        security: pending.iter().any(|(suite, _)| suite.security),
+        available: offer.version.clone(),
+        replaced_by: (offer.name != package.name).then(|| offer.name.clone()),
+        suite: best.suite.loaded.suite.clone(),
+        security: pending.iter().any(|one| one.suite.security),
         since: since(&package.name),
     })
 }

@@ -1,5 +1,6 @@
 //! What this host knows of advisories: those of imgforge.yaml, and when it saw each first.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -25,17 +26,24 @@ pub fn vulnerabilities(
     let cache = Cache::open(&dir, settings.offline, at)?;
     let (known, vex, problems) = read(&cache, settings, subjects)?;
     let mut seen = Seen::read(&settings.state);
+    let mut problems: BTreeSet<String> = problems.into_iter().collect();
     let findings = subjects.iter().map(|subject| match &subject.contents {
         Ok(contents) => {
-            let first = |id: &str| seen.first(id, at);
-            known.of(contents, &vex, &subject.at.image, &first)
+            let lack = (!settings.advisories.is_empty()).then(|| known.lack(contents));
+            let name = &subject.at.image;
+            problems.extend(
+                lack.flatten()
+                    .map(|why| format!("{name} is not judged: {why}")),
+            );
+            let since = |id: &str, published| seen.since(id, published, at);
+            known.of(contents, &vex, name, &since)
         }
         Err(_) => vec![],
     });
     let findings: Vec<Vec<Finding>> = findings.collect();
     findings.iter().for_each(|findings| seen.add(findings));
     seen.keep(&settings.state)?;
-    Ok((findings, problems))
+    Ok((findings, problems.into_iter().collect()))
 }
 
 /// When this host saw advisories first.
@@ -48,9 +56,10 @@ impl Seen {
         Seen(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// When an advisory was seen first; `at` is now.
-    pub(super) fn first(&self, id: &str, at: u64) -> u64 {
-        self.0.get(id).copied().unwrap_or(at)
+    /// Since when an advisory is known: when it was published, else when it was seen first; `at` is now.
+    pub(super) fn since(&self, id: &str, published: Option<u64>, at: u64) -> u64 {
+        let first = || self.0.get(id).copied().unwrap_or(at);
+        published.map_or_else(first, |published| published.min(at))
     }
 
     pub(super) fn add(&mut self, findings: &[Finding]) {
@@ -74,13 +83,14 @@ pub(super) fn read(
     settings: &Settings,
     subjects: &[Subject],
 ) -> Result<(Advisories, Vec<Vex>, Vec<String>)> {
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut wanted: BTreeSet<Cow<'_, str>> = BTreeSet::new();
     for contents in subjects.iter().flat_map(|subject| &subject.contents) {
         for package in &contents.packages {
-            let (source, _) = package.source(contents.kind);
-            wanted.extend([source, &package.name]);
+            let (source, _) = package.fixed_source(contents.kind);
+            wanted.extend([source, (&*package.name).into()]);
         }
     }
+    let wanted: BTreeSet<&str> = wanted.iter().map(|name| &**name).collect();
     let (mut known, mut problems) = (Advisories::default(), vec![]);
     for (format, url) in &settings.advisories {
         let read = cache

@@ -4,7 +4,9 @@
 pub mod advisories;
 mod cache;
 mod judge;
+mod kernel;
 mod known;
+mod lists;
 mod sources;
 mod suite;
 
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::Url;
 use crate::recipe::Config;
 use crate::recipe::config::AdvisoryFormat;
@@ -57,6 +59,9 @@ pub struct Place {
     /// The revision that the channel has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// It is the channel's canary, which a share of the machines gets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
 }
 
 /// The packages of an image.
@@ -119,15 +124,21 @@ impl Settings {
     /// Those of the imgforge.yaml at `root`, for the state directory `state`.
     ///
     /// # Errors
-    /// When an address of advisories is none.
+    /// When an address of advisories is none, or what it gives can be changed on its way: nobody signs them.
     pub fn of(config: &Config, root: &Path, state: &Path, offline: bool) -> Result<Self> {
         let below = |names: &[String]| names.iter().map(|name| root.join(name)).collect();
         let files = config.advisories.iter().map(|file| {
             let url = match file.from.contains("://") {
                 true => Url::parse(&file.from),
                 false => Url::of_path(&root.join(&file.from)),
-            };
-            Ok((file.format, url?))
+            }?;
+            if url.local().is_none() && !url.is_https() && !url.is_loopback() {
+                let said = format!("advisories of {url} can be changed on their way");
+                return Err(Error::usage(said).hint(
+                    "write its https address, or a file's path, in `advisories:` of imgforge.yaml",
+                ));
+            }
+            Ok((file.format, url))
         });
         Ok(Settings {
             mirrors: config.mirrors.clone(),
@@ -179,6 +190,9 @@ pub struct ImageUpdates {
     /// Where it is.
     #[serde(flatten)]
     pub at: Place,
+    /// When it was looked at, seconds since 1970.
+    #[serde(default)]
+    pub looked: u64,
     /// How many packages it has.
     pub packages: usize,
     /// The packages of which there is a newer version.
@@ -192,7 +206,7 @@ pub struct ImageUpdates {
 }
 
 /// A newer version of a package that an image has.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Update {
     /// The package.
@@ -205,6 +219,9 @@ pub struct Update {
     pub installed: String,
     /// The version that the image would get.
     pub available: String,
+    /// The package that has it, where that has another name, as kernels' have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
     /// The suite that has it.
     pub suite: String,
     /// The version of its source package.
@@ -268,15 +285,11 @@ impl Report {
 }
 
 /// An image and its place, whichever revision that has.
-fn key(place: &Place) -> (String, String, String, String) {
-    let Place {
-        image,
-        arch,
-        repository,
-        channel,
-        ..
-    } = place.clone();
-    (image, arch, repository, channel)
+fn key(place: &Place) -> Place {
+    Place {
+        revision: None,
+        ..place.clone()
+    }
 }
 
 /// Judges all images. What one of them needs and no mirror has is told there; the others are judged all
@@ -317,6 +330,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         match &subject.contents {
             Err(why) => ImageUpdates {
                 at: subject.at.clone(),
+                looked: at,
                 packages: 0,
                 updates: vec![],
                 advisories: vec![],
@@ -325,18 +339,21 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
             Ok(contents) => {
                 let Judged {
                     mut updates,
-                    unread,
+                    mut unread,
                 } = judge::judge(
                     contents,
                     &sources::of(settings, contents, &subject.at.arch),
                     &loaded,
                     &|package| since(package).unwrap_or(at),
                 );
-                let first = |id: &str| seen.first(id, at);
-                let advisories = known.of(contents, &vex, &subject.at.image, &first);
+                let since = |id: &str, published| seen.since(id, published, at);
+                let advisories = known.of(contents, &vex, &subject.at.image, &since);
+                let lack = (!settings.advisories.is_empty()).then(|| known.lack(contents));
+                unread.extend(lack.flatten());
                 judge::close(contents.kind, &mut updates, &advisories);
                 ImageUpdates {
                     at: subject.at.clone(),
+                    looked: at,
                     advisories,
                     packages: contents.packages.len(),
                     updates,

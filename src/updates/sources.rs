@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::suite::{self, Asked, Want};
 use super::{Packages, Settings, Subject};
+use crate::distro::sources::Source;
 use crate::machine::Arch;
 use crate::sbom::Kind;
 
@@ -28,6 +29,8 @@ pub(super) struct Sources {
     pub(super) read: Vec<(Asked, Vec<Want>)>,
     /// Why others are not, a sentence each.
     pub(super) unread: Vec<String>,
+    /// Its distribution has suites of security fixes, and by their names none of these is one.
+    pub(super) lacks_security: bool,
 }
 
 /// The sources of an image for an architecture, in the kernel's spelling.
@@ -59,6 +62,7 @@ pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Source
             contents.distro
         ));
     }
+    all.lacks_security = lacks_security(contents, &lines);
     for line in lines {
         match suite::asked(settings, &line) {
             Ok((asked, source)) => {
@@ -77,4 +81,17 @@ pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Source
         }
     }
     all
+}
+
+/// Whether a suite of security fixes should be among these lines of a `sources.list`, and is not.
+fn lacks_security(contents: &Packages, lines: &[String]) -> bool {
+    let known = crate::distro::by_id(&contents.distro);
+    let suites = lines.iter().filter_map(|line| line.parse::<Source>().ok());
+    let suites: Vec<String> = suites.map(|source| source.suite).collect();
+    let any = |is: &dyn Fn(&str) -> bool| suites.iter().any(|suite| is(suite));
+    known.is_some_and(|known| known.apt.is_some())
+        && !suites.is_empty()
+        && !any(&|suite| suite.ends_with("-security") || suite.ends_with("/updates"))
+        // What has no release gets its fixes as all other changes.
+        && !any(&|suite| matches!(suite, "sid" | "unstable"))
 }

@@ -1,15 +1,16 @@
 //! The suites of archives: which addresses are tried for each, what counts of what they say.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::cache::{Cache, Verified};
-use super::{Settings, SuiteStatus};
+use super::cache::Cache;
+use super::lists::Lists;
+use super::{Settings, SuiteStatus, kernel};
 use crate::address::{Address, hide};
 use crate::distro::apt::Archive;
-use crate::distro::release::{self, Offer, Release};
+use crate::distro::release::{Offer, Release};
 use crate::distro::sources::{self, Source};
 use crate::distro::{apt, suite_by_osinfo};
 use crate::error::{Error, Kind, Result};
@@ -24,14 +25,19 @@ const KEYRINGS: &[&str] = &[
     "/etc/apt/trusted.gpg.d/",
 ];
 
+/// A mirror that is so much older than another one is told, in seconds: several are never quite the same.
+const LAGS: u64 = 86_400;
+
 /// How many archives are asked at once.
 const AT_ONCE: usize = 4;
 
 /// A suite that somebody asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
-    /// Addresses of archives, tried in order.
+    /// Addresses of archives: of the site's mirrors the newest counts, the others are tried in order.
     pub(super) uris: Vec<String>,
+    /// How many of them are the site's mirrors, the first ones.
+    mirrors: usize,
     /// The suite's name.
     pub(super) suite: String,
     /// Files of public keys; a signature by one of them counts.
@@ -47,7 +53,7 @@ pub(super) struct Want {
 }
 
 /// Packages by name.
-type Offers = HashMap<String, Vec<Offer>>;
+pub(super) type Offers = HashMap<String, Vec<Offer>>;
 
 /// What a suite has of the wanted packages.
 #[derive(Debug)]
@@ -98,6 +104,7 @@ pub(super) fn asked(settings: &Settings, line: &str) -> Result<(Asked, Source), 
             uris = of_site;
         }
     }
+    let mirrors = uris.len();
     let reachable = ["http://", "https://"]
         .iter()
         .any(|scheme| source.uri.starts_with(scheme));
@@ -135,6 +142,7 @@ pub(super) fn asked(settings: &Settings, line: &str) -> Result<(Asked, Source), 
     }
     let asked = Asked {
         uris,
+        mirrors,
         suite: source.suite.clone(),
         keyrings,
     };
@@ -215,6 +223,14 @@ pub(super) fn sentence(error: &Error) -> String {
     }
 }
 
+/// A signed index that counts.
+struct Index<'u> {
+    uri: &'u str,
+    base: Url,
+    release: Release,
+    fetched: u64,
+}
+
 struct Load<'a> {
     cache: &'a Cache,
     asked: &'a Asked,
@@ -225,24 +241,60 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// From the first address whose index counts.
+    /// From the mirror with the newest index that counts, else from the first other address that has one.
     fn first(&self) -> Result<Loaded> {
+        let (mirrors, others) = self.asked.uris.split_at(self.asked.mirrors);
         let mut refused = vec![];
         let mut failed = None;
-        for uri in &self.asked.uris {
-            match self.from(uri) {
-                Ok(loaded) => return Ok(Loaded { refused, ..loaded }),
-                Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
-                Err(error) => {
-                    refused.push(sentence(&error));
-                    failed = failed.or(Some(error));
+        let mut fail = |error: Error| match error.kind() {
+            Kind::Interrupted(_) => Err(error),
+            _ => {
+                refused.push(sentence(&error));
+                failed = failed.take().or(Some(error));
+                Ok(())
+            }
+        };
+        let mut indexes: Vec<Index<'_>> = vec![];
+        for uri in mirrors {
+            match self.index(uri) {
+                Ok(index) => indexes.push(index),
+                Err(error) => fail(error)?,
+            }
+        }
+        let newest = indexes.iter().filter_map(|it| it.release.date).max();
+        indexes.sort_by_key(|index| Reverse(index.release.date));
+        let mut loaded = None;
+        for index in indexes {
+            let dates = newest.zip(index.release.date);
+            let behind = dates.map_or(0, |(newest, made)| newest.saturating_sub(made));
+            if loaded.is_some() && behind > LAGS {
+                let age = crate::units::age(behind);
+                let said = format!("{} {} is {age} older", hide(index.uri), self.asked.suite);
+                fail(Error::stage(said))?;
+            } else if loaded.is_none() {
+                match self.lists(index) {
+                    Ok(one) => loaded = Some(one),
+                    Err(error) => fail(error)?,
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| Error::internal("a suite without an address")))
+        for uri in others {
+            if loaded.is_some() {
+                break;
+            }
+            match self.index(uri).and_then(|index| self.lists(index)) {
+                Ok(one) => loaded = Some(one),
+                Err(error) => fail(error)?,
+            }
+        }
+        match loaded {
+            Some(loaded) => Ok(Loaded { refused, ..loaded }),
+            None => Err(failed.unwrap_or_else(|| Error::internal("a suite without an address"))),
+        }
     }
 
-    fn from(&self, uri: &str) -> Result<Loaded> {
+    /// What an address has, if that counts.
+    fn index<'u>(&self, uri: &'u str) -> Result<Index<'u>> {
         let suite = &self.asked.suite;
         let base = Url::parse(&format!("{uri}/dists/{suite}/"))?;
         let url = base.join("InRelease")?;
@@ -260,17 +312,33 @@ impl Load<'_> {
             return Err(Error::stage(format!("{url} has expired"))
                 .cause("the mirror lags behind its archive"));
         }
+        Ok(Index {
+            uri,
+            base,
+            release,
+            fetched: current.fetched,
+        })
+    }
+
+    fn lists(&self, index: Index<'_>) -> Result<Loaded> {
         let mut lists = BTreeMap::new();
+        let wanted = |name: &str| self.wanted.contains(name) || kernel::is_image(name);
         for want in self.wants {
-            if let Some(list) = self.list(&base, &release, want)? {
+            let list = Lists {
+                cache: self.cache,
+                base: &index.base,
+                release: &index.release,
+                wanted: &wanted,
+            };
+            if let Some(list) = list.read(want)? {
                 lists.insert(want.clone(), list);
             }
         }
         Ok(Loaded {
-            release,
-            suite: suite.clone(),
-            uri: uri.to_owned(),
-            fetched: current.fetched,
+            release: index.release,
+            suite: self.asked.suite.clone(),
+            uri: index.uri.to_owned(),
+            fetched: index.fetched,
             refused: vec![],
             lists,
         })
@@ -304,86 +372,4 @@ impl Load<'_> {
         }
         Err(failed)
     }
-
-    /// The wanted packages of a list; none where the suite has no such list.
-    fn list(&self, base: &Url, release: &Release, want: &Want) -> Result<Option<Offers>> {
-        let mut list = self.list_of(base, release, want)?;
-        if release.all_apart {
-            let all = Want {
-                arch: "all".to_owned(),
-                ..want.clone()
-            };
-            for (name, offers) in self.list_of(base, release, &all)?.into_iter().flatten() {
-                let list = list.get_or_insert_default();
-                list.entry(name).or_default().extend(offers);
-            }
-        }
-        Ok(list)
-    }
-
-    fn list_of(&self, base: &Url, release: &Release, want: &Want) -> Result<Option<Offers>> {
-        let path = format!("{}/binary-{}/Packages", want.component, want.arch);
-        let ends = [".xz", ".gz", ".zst", ""];
-        let found = ends.iter().find_map(|end| {
-            let path = format!("{path}{end}");
-            let (sha256, size) = release.files.get(&path)?;
-            Some((*end, path, sha256, *size))
-        });
-        let Some((end, path, sha256, size)) = found else {
-            return Ok(None);
-        };
-        let url = base.join(&path)?;
-        let named = format!(
-            "{}/binary-{}/by-hash/SHA256/{sha256}",
-            want.component, want.arch
-        );
-        let mut urls = match release.by_hash && url.local().is_none() {
-            true => vec![base.join(&named)?],
-            false => vec![],
-        };
-        urls.push(url.clone());
-        let mut offers = Offers::new();
-        let mut read = || {
-            offers.clear();
-            let file = self.cache.listed(&urls, sha256, size)?;
-            let mut bytes = Verified::new(BufReader::with_capacity(256 << 10, file));
-            let largest = release.files.get(path.trim_end_matches(end));
-            let largest = largest.map_or(u64::MAX, |(_, size)| *size);
-            let scanned = release::scan(
-                unpacked(&mut bytes, end)?.take(largest),
-                &|name| self.wanted.contains(name),
-                &mut |offer| offers.entry(offer.name.clone()).or_default().push(offer),
-            );
-            let whole = bytes.is(sha256, size);
-            match (whole, scanned) {
-                (Ok(true), Ok(())) => Ok(()),
-                (Ok(true), Err(cause)) | (Err(cause), _) => {
-                    Err(Error::stage(format!("{url} cannot be read")).cause(cause))
-                }
-                (Ok(false), _) => {
-                    self.cache.forget(sha256);
-                    Err(Error::gate(format!("{url} is not what its index says"))
-                        .cause("its size or its digest is another one"))
-                }
-            }
-        };
-        match read() {
-            // What was kept may have been damaged here.
-            Err(error) if error.kind() == Kind::Gate && url.local().is_none() => read()?,
-            result => result?,
-        }
-        Ok(Some(offers))
-    }
-}
-
-fn unpacked<'a>(from: impl Read + 'a, end: &str) -> Result<Box<dyn Read + 'a>> {
-    Ok(match end {
-        ".xz" => Box::new(xz2::read::XzDecoder::new_multi_decoder(from)),
-        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(from)),
-        ".zst" => Box::new(
-            zstd::stream::read::Decoder::new(from)
-                .map_err(|cause| Error::stage("zstd cannot begin").cause(cause))?,
-        ),
-        _ => Box::new(from),
-    })
 }

@@ -20,19 +20,28 @@ pub struct WaitingFixes {
     pub security: u64,
     /// When the oldest was seen first, seconds since 1970.
     pub since: Option<u64>,
+    /// How many things could not be judged: there may be more fixes.
+    pub unread: u64,
 }
 
 impl WaitingFixes {
-    fn of(image: &ImageUpdates, at: u64) -> Self {
+    fn of(image: &ImageUpdates) -> Self {
         WaitingFixes {
-            at,
+            at: image.looked,
             updates: image.updates.len() as u64,
             security: image.security() as u64,
             since: image.since(),
+            unread: image.unread.len() as u64,
         }
     }
 
     fn note(&self, now: u64) -> Option<String> {
+        if self.unread > 0 && self.updates == 0 {
+            return Some(
+                "nobody knows whether fixes wait: `imgforge updates` says what is missing"
+                    .to_owned(),
+            );
+        }
         let (waits, looked) = (now.saturating_sub(self.since?), now.saturating_sub(self.at));
         let (updates, security) = (self.updates, self.security);
         Some(format!(
@@ -56,8 +65,9 @@ pub(super) fn add(session: &Session, images: &mut [ImageStatus]) {
                 repository: place.repository.clone(),
                 channel: place.channel.clone(),
                 revision: Some(place.revision),
+                canary: false,
             };
-            place.fixes = last.of(&at).map(|found| WaitingFixes::of(found, last.at));
+            place.fixes = last.of(&at).map(WaitingFixes::of);
             let note = place.fixes.and_then(|fixes| fixes.note(now()));
             place.notes.extend(note);
         }

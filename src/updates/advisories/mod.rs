@@ -2,12 +2,14 @@
 //! which of them do not apply, by OpenVEX. Read as streams: of a file of any length only what is about the
 //! wanted packages is kept.
 
+mod ecosystem;
 mod osv;
 mod tracker;
 mod vex;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::Packages;
 use crate::error::{Error, Result};
 use crate::recipe::config::AdvisoryFormat as Format;
+use crate::sbom::Kind;
 use crate::sbom::version::compare;
-use crate::sbom::{Kind, Package};
 use crate::severity::Severity;
-pub use vex::{Excuse, Vex, read as read_vex};
+pub use vex::{Excuse, Vex, of_bytes as vex_of_bytes, read as read_vex};
 
 /// What an advisory is, wherever it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +86,10 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Advisories {
     by_package: HashMap<String, Vec<Entry>>,
+    /// The releases of distributions that any advisory is about.
+    ecosystems: BTreeSet<String>,
+    /// How many advisories were read, those about other packages too.
+    count: u64,
 }
 
 impl Advisories {
@@ -92,9 +98,14 @@ impl Advisories {
     /// # Errors
     /// When it cannot be read, or is of another format.
     pub fn read(&mut self, format: Format, path: &Path, wanted: &BTreeSet<&str>) -> Result<()> {
+        let before = self.count;
         let read = match format {
             Format::Osv => osv::read(path, wanted, self),
             Format::DebianTracker => tracker::read(path, wanted, self),
+        };
+        let read = match self.count == before {
+            true => read.and(Err(io::Error::other("it has no advisory at all"))),
+            false => read,
         };
         read.map_err(|cause| {
             let format = match format {
@@ -104,6 +115,30 @@ impl Advisories {
             Error::stage(format!("{} has no advisories in {format}", path.display()))
                 .cause(cause)
                 .hint("`advisories:` in imgforge.yaml names the file and its format")
+        })
+    }
+
+    /// Counts an advisory, whatever it is about.
+    fn count(&mut self) {
+        self.count += 1;
+    }
+
+    /// Notes that some advisory is about a release.
+    fn knows(&mut self, ecosystem: &str) {
+        if !self.ecosystems.contains(ecosystem) && ecosystem::is_known(ecosystem) {
+            self.ecosystems.insert(ecosystem.to_owned());
+        }
+    }
+
+    /// Why the advisories do not tell which vulnerabilities an image has, as a sentence: none of them is about
+    /// its release.
+    pub fn lack(&self, contents: &Packages) -> Option<String> {
+        let release = ecosystem::Release::of(contents);
+        let about = self.ecosystems.iter().any(|one| release.is(one));
+        let (distro, number) = (&contents.distro, &contents.release);
+        (!about).then(|| {
+            let what = format!("{distro} {number}");
+            format!("no advisory is about its release, {}", what.trim())
         })
     }
 
@@ -119,52 +154,95 @@ impl Advisories {
         self.by_package.is_empty()
     }
 
-    /// The vulnerabilities that an image has; `at` is when those without a date were seen first.
+    /// The vulnerabilities that an image has; `since` says since when one is known, by its identifier and the day
+    /// of its publication.
     pub fn of(
         &self,
         contents: &Packages,
         vex: &[Vex],
         image: &str,
-        at: &dyn Fn(&str) -> u64,
+        since: &dyn Fn(&str, Option<u64>) -> u64,
     ) -> Vec<Finding> {
         let mut found: BTreeSet<Finding> = BTreeSet::new();
         let release = ecosystem::Release::of(contents);
         for package in &contents.packages {
-            let (source, version) = package.source(contents.kind);
-            // Some name the source package, others each package made of it.
-            let names = BTreeSet::from([source, package.name.as_str()]);
-            let entries = names
-                .into_iter()
-                .filter_map(|name| Some((name, self.by_package.get(name)?)));
-            for (name, entries) in entries {
-                let version = match name == source {
-                    true => version,
-                    false => package.version.as_str(),
-                };
-                for entry in entries.iter().filter(|entry| release.is(&entry.ecosystem)) {
-                    if let Some(fixed) = entry.affects(contents.kind, version) {
-                        let Advisory {
-                            id,
-                            aliases,
-                            severity,
-                            published,
-                        } = &*entry.advisory;
-                        found.insert(Finding {
-                            id: id.clone(),
-                            aliases: aliases.clone(),
-                            severity: *severity,
-                            source: source.to_owned(),
-                            installed: version.to_owned(),
-                            fixed,
-                            since: published.unwrap_or_else(|| at(id)),
-                            excuse: vex::excuse(vex, &entry.advisory, package, source, image),
-                        });
-                    }
+            let (source, version) = package.fixed_source(contents.kind);
+            let mut names = vec![(&*source, version)];
+            // Of RPM packages some name the source package, others each package made of it. A package of
+            // Debian's may have the name of another source package.
+            if contents.kind == Kind::Rpm && package.name != source {
+                names.push((&*package.name, &*package.version));
+            }
+            for (name, version) in names {
+                let entries = self.by_package.get(name).into_iter().flatten();
+                for entry in entries.filter(|entry| release.is(&entry.ecosystem)) {
+                    let Some(fixed) = entry.affects(contents.kind, version) else {
+                        continue;
+                    };
+                    let advisory = &*entry.advisory;
+                    let about = vex::About {
+                        contents,
+                        package,
+                        source: (&*source, version),
+                        image,
+                    };
+                    found.insert(Finding {
+                        id: advisory.id.clone(),
+                        aliases: advisory.aliases.clone(),
+                        severity: advisory.severity,
+                        source: (*source).to_owned(),
+                        installed: version.to_owned(),
+                        fixed,
+                        since: since(&advisory.id, advisory.published),
+                        excuse: vex::excuse(vex, advisory, &about),
+                    });
                 }
             }
         }
-        found.into_iter().collect()
+        let mut found: Vec<Finding> = found.into_iter().collect();
+        rate(&mut found);
+        found
     }
+}
+
+/// Gives advisories that do not say how bad they are (DSA, USN) the severity of the worst vulnerability that
+/// they name, where another advisory says that.
+fn rate(found: &mut [Finding]) {
+    let mut known: HashMap<String, Severity> = HashMap::new();
+    for finding in found.iter() {
+        for id in finding.ids() {
+            let worst = known.entry(id.clone()).or_default();
+            // What says nothing of itself says nothing of others.
+            *worst = (*worst).max(finding.severity);
+        }
+    }
+    for finding in found.iter_mut() {
+        if finding.severity == Severity::Unknown {
+            let all = finding.ids().filter_map(|id| known.get(id));
+            finding.severity = all.copied().max().unwrap_or_default();
+        }
+    }
+}
+
+impl Finding {
+    fn ids(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.id).chain(&self.aliases)
+    }
+
+    /// Whether all that it is about is among what `accepts` takes: it itself, or each of its CVEs where it has
+    /// several, or any of its names where it has one.
+    pub fn is_accepted(&self, accepts: &dyn Fn(&str) -> bool) -> bool {
+        let cves: Vec<&String> = self.ids().filter(|id| is_cve(id)).collect();
+        match cves.len() > 1 {
+            true => accepts(&self.id) || cves.into_iter().all(|id| accepts(id)),
+            false => self.ids().any(|id| accepts(id)),
+        }
+    }
+}
+
+/// Whether an identifier is that of one vulnerability, by its only registry.
+fn is_cve(id: &str) -> bool {
+    id.starts_with("CVE-")
 }
 
 impl Entry {
@@ -195,67 +273,4 @@ impl Entry {
                 .then_some(None),
         }
     }
-}
-
-/// Releases, as advisories name them.
-mod ecosystem {
-    use super::Packages;
-
-    /// The release of an image.
-    pub(super) struct Release {
-        distro: &'static str,
-        version: String,
-    }
-
-    /// OSV's words for libguestfs' names of distributions.
-    const NAMES: &[(&str, &str)] = &[
-        ("debian", "Debian"),
-        ("ubuntu", "Ubuntu"),
-        ("alpinelinux", "Alpine"),
-        ("alpine", "Alpine"),
-        ("rocky", "Rocky Linux"),
-        ("almalinux", "AlmaLinux"),
-        ("rhel", "Red Hat"),
-        ("opensuse", "openSUSE"),
-        ("sles", "SUSE"),
-    ];
-
-    impl Release {
-        pub(super) fn of(contents: &Packages) -> Release {
-            let name = NAMES.iter().find(|(id, _)| *id == contents.distro);
-            let parts: Vec<&str> = contents.release.split('.').collect();
-            let version = match contents.distro.as_str() {
-                "debian" | "rocky" | "almalinux" | "rhel" => parts[0].to_owned(),
-                _ => parts[..parts.len().min(2)].join("."),
-            };
-            Release {
-                distro: name.map_or("", |(_, name)| name),
-                version,
-            }
-        }
-
-        /// Whether an ecosystem such as `Debian:12` or `Ubuntu:24.04:LTS` is this; one without a release is all.
-        pub(super) fn is(&self, ecosystem: &str) -> bool {
-            let (name, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
-            if name != self.distro || self.distro.is_empty() {
-                return false;
-            }
-            // What only customers get is told as such.
-            let release = release.strip_prefix('v').unwrap_or(release);
-            let release = release.trim_end_matches(":LTS");
-            let within = |text: &str| text.split([':', '-']).any(|part| part == self.version);
-            match name {
-                "Red Hat" => release.starts_with("enterprise_linux:") && within(release),
-                _ => release.is_empty() || release == self.version,
-            }
-        }
-    }
-}
-
-/// The word of a code name, for the tracker's releases.
-fn ecosystem_of_suite(suite: &str) -> Option<String> {
-    let (_, known) =
-        crate::distro::all().find(|(apt, known)| apt.id == "debian" && known.name == suite)?;
-    let number = known.osinfo.strip_prefix("debian")?;
-    Some(format!("Debian:{number}"))
 }

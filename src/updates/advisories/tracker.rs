@@ -8,14 +8,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::{Advisories, Advisory, Entry, Span, ecosystem_of_suite};
+use super::{Advisories, Advisory, Entry, Span, ecosystem};
 
 #[derive(Deserialize)]
 struct Issue {
     #[serde(default)]
     releases: BTreeMap<String, State>,
+}
+
+/// What is read of an issue that nobody wants: the releases that it is about.
+#[derive(Deserialize)]
+struct Passed {
+    #[serde(default)]
+    releases: BTreeMap<String, IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -52,12 +59,14 @@ impl<'de> Visitor<'de> for Sources<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
         while let Some(source) = all.next_key::<String>()? {
             if !self.wanted.contains(source.as_str()) {
-                all.next_value::<IgnoredAny>()?;
+                all.next_value_seed(Passing(self.into))?;
                 continue;
             }
             let issues: BTreeMap<String, Issue> = all.next_value()?;
             for (id, issue) in issues {
+                self.into.count();
                 for (release, state) in issue.releases {
+                    self.into.knows(&ecosystem::of_debian(&release));
                     if let Some(entry) = entry(&id, &release, state) {
                         self.into.add(&source, entry);
                     }
@@ -68,8 +77,37 @@ impl<'de> Visitor<'de> for Sources<'_> {
     }
 }
 
+/// The issues of a source package that nobody wants, one at a time.
+struct Passing<'a>(&'a mut Advisories);
+
+impl<'de> DeserializeSeed<'de> for Passing<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Passing<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of vulnerabilities")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
+        while let Some((IgnoredAny, issue)) = all.next_entry::<IgnoredAny, Passed>()? {
+            self.0.count();
+            for release in issue.releases.keys() {
+                self.0.knows(&ecosystem::of_debian(release));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn entry(id: &str, release: &str, state: State) -> Option<Entry> {
-    let ecosystem = ecosystem_of_suite(release)?;
+    let ecosystem = ecosystem::of_debian(release);
     let fixed = match state.status.as_str() {
         "open" => None,
         // `0`: this release never had it.

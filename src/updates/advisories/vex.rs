@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Advisory, Package};
+use super::{Advisory, Packages, is_cve};
 use crate::error::{Error, Result};
+use crate::sbom::Package;
 
 /// The largest document, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -29,15 +30,28 @@ pub struct Excuse {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vex {
     names: Vec<String>,
-    /// Package URLs or names of images; none for all.
-    products: Vec<String>,
-    excuse: Excuse,
+    /// None for all.
+    products: Vec<Product>,
+    /// Why it does not apply; none where the statement says that it does, or may.
+    excuse: Option<Excuse>,
+    /// When it was made; of two the later one counts.
+    at: Option<jiff::Timestamp>,
+}
+
+/// An image or a package, by any of its identifiers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Product {
+    ids: Vec<String>,
+    /// Packages in it; none for all of it.
+    parts: Vec<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 struct Document {
     #[serde(rename = "@context")]
     context: String,
+    #[serde(default)]
+    timestamp: String,
     statements: Vec<Statement>,
 }
 
@@ -46,6 +60,10 @@ struct Statement {
     vulnerability: Value,
     #[serde(default)]
     products: Vec<Value>,
+    #[serde(default)]
+    subcomponents: Vec<Value>,
+    #[serde(default)]
+    timestamp: String,
     status: String,
     #[serde(default)]
     justification: String,
@@ -55,10 +73,10 @@ struct Statement {
     status_notes: String,
 }
 
-/// What a document has that says that something does not apply.
+/// The statements of a document.
 ///
 /// # Errors
-/// When it cannot be read or is no OpenVEX, or a statement without a reason says so.
+/// When it cannot be read or is no OpenVEX, or a statement says without a reason that something does not apply.
 pub fn read(path: &Path) -> Result<Vec<Vex>> {
     let wrong = |cause: String| {
         Error::usage(format!("{} is no OpenVEX document", path.display()))
@@ -73,34 +91,49 @@ pub fn read(path: &Path) -> Result<Vec<Vex>> {
         return Err(wrong(format!("it has {size} bytes")));
     }
     let bytes = std::fs::read(path).map_err(|cause| wrong(cause.to_string()))?;
-    let document: Document =
-        serde_json::from_slice(&bytes).map_err(|cause| wrong(cause.to_string()))?;
+    of_bytes(&bytes).map_err(wrong)
+}
+
+/// As [`read`], with the error as a sentence.
+pub fn of_bytes(bytes: &[u8]) -> Result<Vec<Vex>, String> {
+    let document: Document = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
     if !document.context.starts_with("https://openvex.dev/ns") {
-        return Err(wrong(format!("its context is `{}`", document.context)));
+        return Err(format!("its context is `{}`", document.context));
     }
     let mut all = vec![];
     for statement in document.statements {
-        if !matches!(statement.status.as_str(), "not_affected" | "fixed") {
-            continue;
-        }
         let names = names(&statement.vulnerability);
         let reason = [&statement.impact_statement, &statement.status_notes];
         let reason = reason.into_iter().find(|text| !text.is_empty());
+        let applies = match statement.status.as_str() {
+            "not_affected" | "fixed" => false,
+            "affected" | "under_investigation" => true,
+            other => return Err(format!("`{other}` is no status")),
+        };
         if statement.status == "not_affected"
             && statement.justification.is_empty()
             && reason.is_none()
         {
             let name = names.first().cloned().unwrap_or_default();
-            return Err(wrong(format!("it does not say why {name} does not apply")));
+            return Err(format!("it does not say why {name} does not apply"));
         }
+        let parts: Vec<Vec<String>> = statement.subcomponents.iter().map(ids).collect();
+        let at = [&statement.timestamp, &document.timestamp];
+        let at = at.into_iter().find_map(|text| text.parse().ok());
+        let excuse = Excuse {
+            statement: reason.cloned().unwrap_or_default(),
+            status: statement.status,
+            justification: statement.justification,
+        };
         all.push(Vex {
-            products: statement.products.iter().flat_map(products).collect(),
+            products: statement
+                .products
+                .iter()
+                .map(|value| product(value, &parts))
+                .collect(),
             names,
-            excuse: Excuse {
-                status: statement.status,
-                justification: statement.justification,
-                statement: reason.cloned().unwrap_or_default(),
-            },
+            excuse: (!applies).then_some(excuse),
+            at,
         });
     }
     Ok(all)
@@ -119,47 +152,82 @@ fn names(vulnerability: &Value) -> Vec<String> {
     all
 }
 
-/// A product's identifiers; with subcomponents it is about those.
-fn products(product: &Value) -> Vec<String> {
-    let id = |value: &Value| {
-        let id = value.as_str().or_else(|| value.get("@id")?.as_str());
-        let purl = || value.get("identifiers")?.get("purl")?.as_str();
-        id.or_else(purl).map(str::to_owned)
-    };
-    let parts = product.get("subcomponents").and_then(Value::as_array);
-    let parts: Vec<String> = parts.into_iter().flatten().filter_map(id).collect();
-    match parts.is_empty() {
-        true => id(product).into_iter().collect(),
-        false => parts,
+/// The identifiers of a product, or of a part of it.
+fn ids(value: &Value) -> Vec<String> {
+    let id = value.as_str().or_else(|| value.get("@id")?.as_str());
+    let purl = || value.get("identifiers")?.get("purl")?.as_str();
+    let all = id.into_iter().chain(purl());
+    all.map(str::to_owned).collect()
+}
+
+fn product(value: &Value, parts: &[Vec<String>]) -> Product {
+    let own = value.get("subcomponents").and_then(Value::as_array);
+    let own = own.into_iter().flatten().map(ids);
+    Product {
+        ids: ids(value),
+        parts: own.chain(parts.iter().cloned()).collect(),
     }
 }
 
-/// The first statement that excuses a package of an image from an advisory.
-pub(super) fn excuse(
-    all: &[Vex],
-    advisory: &Advisory,
-    package: &Package,
-    source: &str,
-    image: &str,
-) -> Option<Excuse> {
-    let same = |vex: &&Vex| {
-        let is = |name: &String| *name == advisory.id || advisory.aliases.contains(name);
-        vex.names.iter().any(is)
-    };
-    let about = |vex: &&Vex| {
-        let is = |product: &String| is_product(product, package, source, image);
-        vex.products.is_empty() || vex.products.iter().any(is)
-    };
-    let found = all.iter().filter(same).find(about);
-    found.map(|vex| vex.excuse.clone())
+/// What an advisory was found to be about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) contents: &'a Packages,
+    pub(super) package: &'a Package,
+    /// Name and version of its source package.
+    pub(super) source: (&'a str, &'a str),
+    pub(super) image: &'a str,
 }
 
-/// Whether a package URL is that of the package, of its source, or of the image.
-fn is_product(product: &str, package: &Package, source: &str, image: &str) -> bool {
-    let Some(purl) = product.strip_prefix("pkg:") else {
-        return product == image;
+/// Why an advisory does not apply: by the last statement about it and this package of this image. One about
+/// several vulnerabilities applies as long as one of them does.
+pub(super) fn excuse(all: &[Vex], advisory: &Advisory, about: &About<'_>) -> Option<Excuse> {
+    let last = |is: &dyn Fn(&str) -> bool| {
+        let named = all
+            .iter()
+            .filter(|vex| vex.names.iter().any(|name| is(name)));
+        let mut last: Option<&Vex> = None;
+        for vex in named.filter(|vex| vex.is_about(about)) {
+            if last.is_none_or(|last| last.at <= vex.at) {
+                last = Some(vex);
+            }
+        }
+        last?.excuse.clone()
     };
-    let path = purl.split(['?', '#']).next().unwrap_or_default();
+    let ids = || std::iter::once(&advisory.id).chain(&advisory.aliases);
+    let cves: Vec<&String> = ids().filter(|id| is_cve(id)).collect();
+    if cves.len() < 2 {
+        return last(&|name| ids().any(|id| id == name));
+    }
+    last(&|name| name == advisory.id).or_else(|| {
+        let each = cves.iter().map(|cve| last(&|name| name == *cve));
+        each.collect::<Option<Vec<Excuse>>>()?.into_iter().next()
+    })
+}
+
+impl Vex {
+    fn is_about(&self, about: &About<'_>) -> bool {
+        let is = |ids: &Vec<String>| ids.iter().any(|id| is_product(id, about));
+        let fits = |product: &Product| {
+            is(&product.ids) && (product.parts.is_empty() || product.parts.iter().any(is))
+        };
+        self.products.is_empty() || self.products.iter().any(fits)
+    }
+}
+
+/// Whether an identifier is that of the package, of its source, or of the image.
+fn is_product(id: &str, about: &About<'_>) -> bool {
+    let About {
+        contents,
+        package,
+        source: (source, source_version),
+        image,
+    } = *about;
+    let Some(purl) = id.strip_prefix("pkg:") else {
+        return id == image;
+    };
+    let (purl, _) = purl.split_once('#').unwrap_or((purl, ""));
+    let (path, qualifiers) = purl.split_once('?').unwrap_or((purl, ""));
     let (path, version) = match path.rsplit_once('@') {
         Some((path, version)) => (path, Some(version)),
         None => (path, None),
@@ -168,15 +236,46 @@ fn is_product(product: &str, package: &Package, source: &str, image: &str) -> bo
         let bytes = percent_encoding::percent_decode_str(text);
         bytes.decode_utf8_lossy().into_owned()
     };
-    let name = plain(path.rsplit('/').next().unwrap_or_default());
-    let kind = path.split('/').next().unwrap_or_default();
-    if matches!(kind, "generic" | "oci" | "docker") {
-        return name == image;
+    let mut words = path.split('/').filter(|word| !word.is_empty());
+    let kind = words.next().unwrap_or_default();
+    let name = plain(words.next_back().unwrap_or_default());
+    if matches!(kind, "generic" | "oci" | "docker") && name == image {
+        return true;
     }
+    if kind != contents.kind.name() || (name != package.name && name != source) {
+        return false;
+    }
+    // `alpine` and `alpinelinux`, `rocky` and `rocky-linux`.
+    let distro = contents.distro.as_str();
+    let namespace = words.next().map(&plain).unwrap_or_default();
+    if !namespace.starts_with(distro) && !distro.starts_with(&*namespace) {
+        return false;
+    }
+    let epochless = |version: &str| version.split_once(':').map(|(_, rest)| rest.to_owned());
     let fits = |version: &str| {
         let version = plain(version);
-        let epochless = package.version.split_once(':').map_or("", |(_, rest)| rest);
-        version == package.version || version == epochless
+        let own = [package.version.as_str(), source_version];
+        own.iter()
+            .any(|own| version == *own || epochless(own).as_ref() == Some(&version))
     };
-    (name == package.name || name == source) && version.is_none_or(fits)
+    let major = contents.release.split('.').next().unwrap_or_default();
+    let qualified = qualifiers.split('&').filter_map(|it| it.split_once('='));
+    let qualified = qualified
+        .into_iter()
+        .all(|(key, value)| match (key, plain(value)) {
+            ("arch", arch) => matches!(&*arch, "source" | "src") || arch == package.arch,
+            // `debian-12`; a code name says nothing here.
+            ("distro", value) => match value
+                .strip_prefix(distro)
+                .and_then(|it| it.strip_prefix('-'))
+            {
+                Some(number) => number.split('.').next() == Some(major),
+                None => true,
+            },
+            _ => true,
+        });
+    qualified && version.is_none_or(fits)
 }
+
+#[cfg(test)]
+mod tests;

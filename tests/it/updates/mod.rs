@@ -2,6 +2,7 @@
 
 mod advisories;
 mod archive;
+mod missed;
 mod oracle;
 mod trust;
 
