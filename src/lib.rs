@@ -25,6 +25,7 @@
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
 //! * `git`: which commit the recipes are at, and who signed it
+//! * `trees`: the files of two disks, compared
 //! * `blame`: which layer, step and package every file of an image is from
 //! * `sbom`: the packages of an image
 //! * `recipe`: recipes and imgforge.yaml, as written, resolved, checked
@@ -121,6 +122,7 @@ pub mod targets;
 mod text;
 pub mod time;
 pub mod toolbox;
+pub mod trees;
 pub mod ui;
 pub mod units;
 pub mod updates;

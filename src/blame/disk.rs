@@ -94,11 +94,13 @@ fn last_change(index: &Index) -> Option<i64> {
     times.flatten().max()
 }
 
-fn within(volume: &Volume) -> Range<u64> {
+/// The bytes of a volume.
+pub(crate) fn within(volume: &Volume) -> Range<u64> {
     volume.start..volume.start.saturating_add(volume.size)
 }
 
-fn unread(volume: &Volume) -> String {
+/// Why a volume is not read.
+pub(crate) fn unread(volume: &Volume) -> String {
     let what = match (volume.content, volume.system.kind.as_str()) {
         (Content::Luks, _) => "it is encrypted".to_owned(),
         (_, "") => "its file system is not known".to_owned(),
@@ -107,7 +109,8 @@ fn unread(volume: &Volume) -> String {
     format!("{}: {what}", volume.system.name)
 }
 
-fn open<'d>(disk: &'d Overlay, volume: &Volume) -> io::Result<Fs<'d>> {
+/// Opens the ext file system of a volume.
+pub(crate) fn open<'d>(disk: &'d Overlay, volume: &Volume) -> io::Result<Fs<'d>> {
     let range = within(volume);
     let stored = disk.data(range.clone()).map(|part| part.end - part.start);
     let there = disk.size().min(range.end).saturating_sub(range.start);
@@ -118,7 +121,7 @@ fn open<'d>(disk: &'d Overlay, volume: &Volume) -> io::Result<Fs<'d>> {
 
 /// What is on the disk, by the ends of all its partitions: the programs that know file systems and
 /// tables read files.
-fn volumes(disk: &Overlay, scratch: &Path) -> Result<Vec<Volume>> {
+pub(crate) fn volumes(disk: &Overlay, scratch: &Path) -> Result<Vec<Volume>> {
     let doing = || format!("writing to {}", scratch.display());
     let copy = tempfile::NamedTempFile::new_in(scratch).doing(doing)?;
     let file = copy.as_file();

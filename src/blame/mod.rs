@@ -8,9 +8,9 @@ mod answer;
 mod carry;
 mod cause;
 pub mod changes;
-mod disk;
+pub(crate) mod disk;
 mod index;
-mod overlay;
+pub(crate) mod overlay;
 mod owners;
 pub mod page;
 mod places;
@@ -19,6 +19,7 @@ pub mod size;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 pub use answer::{Answer, Owner};
 pub(crate) use cause::named;
@@ -98,15 +99,25 @@ pub fn index_layer(
 }
 
 fn read(dir: &Path, disk: &Path, below: Option<&Index>, ui: &StageUi) -> Result<disk::Read> {
+    let (overlay, _copy) = open(disk, dir, ui)?;
+    disk::read(&overlay, dir, below)
+}
+
+/// Opens a qcow2 disk that nobody writes to. One with compressed clusters, as imported ones may have, is
+/// copied into a directory in `dir`, which comes back too, and goes when it is dropped.
+///
+/// # Errors
+/// When it cannot be read or copied.
+pub(crate) fn open(disk: &Path, dir: &Path, ui: &StageUi) -> Result<(Overlay, Option<TempDir>)> {
     if let Ok(overlay) = Overlay::open(disk, DiskFormat::Qcow2.as_str()) {
-        return disk::read(&overlay, dir, below);
+        return Ok((overlay, None));
     }
-    // Compressed clusters, as an imported disk may have them.
     let copy = tempfile::Builder::new().prefix("files-").tempdir_in(dir);
     let copy = copy.doing(|| format!("making a directory in {}", dir.display()))?;
     let raw = copy.path().join("disk.raw");
     pack::flatten(disk, DiskFormat::Qcow2.as_str(), &raw, ui)?;
-    disk::read(&Overlay::open(&raw, DiskFormat::Raw.as_str())?, dir, below)
+    let overlay = Overlay::open(&raw, DiskFormat::Raw.as_str())?;
+    Ok((overlay, Some(copy)))
 }
 
 #[cfg(test)]

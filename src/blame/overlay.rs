@@ -13,7 +13,7 @@ use crate::host::qemu_img::{self, Stretch};
 
 /// A disk that is open.
 #[derive(Debug)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay {
     /// Its own file, and those below.
     files: Vec<File>,
     /// Where its bytes are, in order, without gaps.
@@ -26,7 +26,7 @@ impl Overlay {
     /// # Errors
     /// When it cannot be read, or has bytes that do not lie in a file as they are, as of compressed
     /// clusters.
-    pub(super) fn open(disk: &Path, format: &str) -> Result<Self> {
+    pub(crate) fn open(disk: &Path, format: &str) -> Result<Self> {
         let mut files = vec![];
         for (path, _) in others::layers(disk, format)? {
             files.push(File::open(&path).doing(|| format!("opening {}", path.display()))?);
@@ -46,12 +46,12 @@ impl Overlay {
     }
 
     /// Its size as a guest sees it, in bytes.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.map.last().map_or(0, |part| part.start + part.length)
     }
 
     /// The parts of `range` that may have something other than zeroes.
-    pub(super) fn data(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn data(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let parts = self.map.iter().filter(|part| part.data && !part.zero);
         parts
             .map(move |part| {

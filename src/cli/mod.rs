@@ -33,6 +33,7 @@ mod status;
 mod sync;
 mod updates;
 mod validate;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ pub(crate) enum Verb {
     Build(build::Build),
     /// Writes down what the last build fetched, so that the next one fetches nothing else
     Lock(lock::WriteLock),
+    /// Builds an image again from its lock, and says which files become other ones
+    Verify(verify::Verify),
     /// Shows what a build would run, and why
     Plan(plan::Plan),
     /// Compares recipes, store and channels; exit code 4 when something drifted
@@ -134,6 +137,7 @@ impl Verb {
             Verb::Schema(verb) => verb.run(),
             Verb::Build(verb) => verb.run(app),
             Verb::Lock(verb) => verb.run(app),
+            Verb::Verify(verb) => verb.run(app),
             Verb::Plan(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),
             Verb::Updates(verb) => verb.run(app),

@@ -10,7 +10,7 @@ use crate::host::accel::Setting;
 use crate::hypervisor::{Host, Settings};
 use crate::pipeline::Session;
 use crate::pipeline::pins::Pins;
-use crate::recipe::Config;
+use crate::recipe::{Config, Repo};
 use crate::store::Store;
 use crate::store::digests::Digests;
 use crate::store::remote::{self, Remote};
@@ -24,6 +24,20 @@ pub(crate) fn open(app: &App) -> Result<Session> {
     let config = repo.config()?;
     let configured = config.state.as_ref().map(|state| repo.root().join(state));
     let state = app.globals.state_dir(configured.as_deref())?;
+    with_state(app, repo, config, state)
+}
+
+/// As [`open`], with a state directory of its own.
+///
+/// # Errors
+/// As there.
+pub(crate) fn open_at(app: &App, state: PathBuf) -> Result<Session> {
+    let repo = recipes::open(app)?;
+    let config = repo.config()?;
+    with_state(app, repo, config, state)
+}
+
+fn with_state(app: &App, repo: Repo, config: Config, state: PathBuf) -> Result<Session> {
     let accel = match app.globals.accel {
         Setting::Auto => config.accel,
         chosen => chosen,

@@ -138,6 +138,20 @@ impl Inode {
         self.kind() == Self::LINK
     }
 
+    /// Major and minor number of a device.
+    #[must_use]
+    pub fn device(&self) -> Option<(u32, u32)> {
+        if !matches!(self.kind(), 0o020_000 | 0o060_000) {
+            return None;
+        }
+        // As the kernel's old_decode_dev() and new_decode_dev().
+        let (old, new) = (u32_at(self.stored(), 0), u32_at(self.stored(), 4));
+        Some(match old {
+            0 => (new >> 8 & 0xfff, new & 0xff | new >> 12 & 0xf_ff00),
+            old => (old >> 8 & 0xff, old & 0xff),
+        })
+    }
+
     /// Whether content and names in it are readable only with its key (fscrypt).
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

@@ -9,11 +9,21 @@ use super::{Fs, Inode, WIDE, u16_at, u32_at, unknown};
 const MAGIC: u32 = 0xea02_0000;
 
 impl Fs<'_> {
-    /// The attributes in the inode and in its block.
+    /// The attributes in the inode and in its block, but for SELinux's, which the guest sets anew.
     ///
     /// # Errors
     /// When they cannot be read, or one lies in a file of its own.
     pub(crate) fn xattrs(&self, inode: &Inode) -> io::Result<BTreeMap<String, Vec<u8>>> {
+        let mut all = self.all_xattrs(inode)?;
+        all.remove("security.selinux");
+        Ok(all)
+    }
+
+    /// As [`Fs::xattrs`], with SELinux's.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn all_xattrs(&self, inode: &Inode) -> io::Result<BTreeMap<String, Vec<u8>>> {
         let (mut all, inode) = (BTreeMap::new(), &inode.raw);
         let lies_elsewhere = || unknown("attributes of a file are not known here");
         let body = match inode.len() {
@@ -61,9 +71,7 @@ fn attributes(area: &[u8], mut at: usize, all: &mut BTreeMap<String, Vec<u8>>) -
             2 | 3 => acl(value)?,
             _ => value.to_vec(),
         };
-        if full != "security.selinux" {
-            all.insert(full, value);
-        }
+        all.insert(full, value);
         at += 16 + length.next_multiple_of(4);
     }
     Some(())

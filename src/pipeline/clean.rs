@@ -24,6 +24,13 @@ pub fn sweep(store: &Store, ui: &Ui) -> Result<Vec<String>> {
             Item::Scratch { .. } => 2,
         });
         for (record, item) in items {
+            if let Item::Scratch { path } = item
+                && item.check().is_ok()
+                && path.join("ledger").is_dir()
+            {
+                // A store for a while, whose builds have guests of their own.
+                cleared.extend(sweep(&Store::new(path), ui)?);
+            }
             match clear(item) {
                 Ok(what) => {
                     cleared.extend(what);

@@ -9,6 +9,7 @@ pub mod log;
 pub mod metrics;
 pub mod pins;
 pub mod plan;
+pub mod rebuild;
 pub mod records;
 mod remote;
 mod requirements;

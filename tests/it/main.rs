@@ -32,6 +32,7 @@ mod packaging;
 mod pipeline;
 mod power;
 mod pull;
+mod rebuilt;
 mod recipe;
 mod registry;
 mod repository;
