@@ -22,6 +22,7 @@
 //! What stages are made of:
 //!
 //! * `runner`: executes a recipe's steps in a guest
+//! * `deploy`: writes a published image to a disk of this machine
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
 //! * `git`: which commit the recipes are at, and who signed it
@@ -49,6 +50,7 @@
 //! * `installers`: unattended installers, each with everything about it
 //! * `registry`: registries, by the API of OCI
 //! * `http`: the one HTTP client
+//! * `blockdev`: disks, written to as such
 //! * `ext4`: file systems that are read without an appliance
 //! * `host`: this machine's programs, files, signals and acceleration
 //!
@@ -57,6 +59,8 @@
 //! * `ui`: what happens, as events
 //! * `lock`: what builds fetch, recorded, and the lock that says so beside a recipe
 //! * `index`: the index of a repository, in virt-builder's format
+//! * `deployment`: which disk an image is written to, and what is a machine's own
+//! * `gpt`: tables of partitions
 //! * `fstab`: what a machine mounts
 //! * `mutex`: locks that a thread which panicked has left
 //! * `patience`: how tests wait
@@ -76,9 +80,12 @@
 pub mod access;
 pub mod address;
 pub mod blame;
+pub mod blockdev;
 pub mod channels;
 pub mod cli;
 pub mod console;
+pub mod deploy;
+pub mod deployment;
 pub mod digest;
 pub mod distro;
 pub mod doctor;
@@ -90,6 +97,7 @@ pub mod fstab;
 pub mod fuzzing;
 pub mod git;
 pub mod gpg;
+pub mod gpt;
 pub mod guest;
 pub mod holes;
 pub mod host;

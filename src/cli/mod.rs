@@ -5,6 +5,7 @@ mod blame;
 mod build;
 mod channel;
 mod completions;
+mod deploy;
 mod diff;
 mod disk;
 mod doctor;
@@ -114,6 +115,8 @@ pub(crate) enum Verb {
     Repo(repo::Repo),
     /// Gets a published image: verified, resumed, in parallel, sparse
     Pull(pull::Pull),
+    /// Writes a published image to a disk of this machine
+    Deploy(deploy::Deploy),
     /// Keeps a cloud at what a channel has
     Sync(sync::SyncCloud),
     /// Clears up after killed builds and makes room in the store
@@ -153,6 +156,7 @@ impl Verb {
             Verb::Channel(verb) => verb.run(app),
             Verb::Repo(verb) => verb.run(app),
             Verb::Pull(verb) => verb.run(app),
+            Verb::Deploy(verb) => verb.run(app),
             Verb::Sync(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),

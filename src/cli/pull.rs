@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
 use crate::pipeline::clean;
-use crate::pull::{self, Options, Output, Reference, Session};
+use crate::pull::{self, Image, Options, Output, Reference, Session};
 use crate::store::ledger::Ledger;
 use crate::units::Size;
 
@@ -32,6 +32,20 @@ pub(crate) struct Pull {
     /// Grows the disk to SIZE, as a guest sees it; file systems grow at its boot
     #[arg(long, value_name = "SIZE")]
     size: Option<Size>,
+    /// Which image, and whom to trust.
+    #[command(flatten)]
+    which: Which,
+    /// Keeps no copy in the store
+    #[arg(long)]
+    no_cache: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which of a repository's images, and whom to trust about it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
     /// Takes the image of this channel
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
@@ -47,16 +61,16 @@ pub(crate) struct Pull {
     /// Takes an older revision than was seen before
     #[arg(long)]
     allow_older: bool,
-    /// Keeps no copy in the store
-    #[arg(long)]
-    no_cache: bool,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
-impl Pull {
-    pub(crate) fn run(&self, app: &App) -> Result<()> {
+impl Which {
+    /// Finds the image, and lets `act` work on it.
+    pub(super) fn find(
+        &self,
+        app: &App,
+        reference: &Reference,
+        act: impl FnOnce(&Session<'_>, &Image) -> Result<()>,
+    ) -> Result<()> {
         let (config, root, store) = session::plain(app)?;
         store.prepare()?;
         clean::sweep(&store, &app.ui)?;
@@ -80,24 +94,32 @@ impl Pull {
             allow_older: self.allow_older,
             settled: false,
         };
-        let image = pull::find(&session, &self.image, &options)?;
-        let output = Output {
-            path: &self.output,
-            format: self.format,
-            size: self.size,
-            keep: !self.no_cache,
-            threads: app.globals.most()?,
-        };
-        let pulled = pull::fetch(&session, &image, &output)?;
-        if self.json {
-            return out::json(&serde_json::json!({"image": image, "pulled": pulled}));
-        }
-        let size = Size::bytes(pulled.size).human();
-        out::print(&format!(
-            "{}: {} revision {}, a disk of {size}, verified\n",
-            pulled.path.display(),
-            image.entry,
-            pulled.revision
-        ))
+        let image = pull::find(&session, reference, &options)?;
+        act(&session, &image)
+    }
+}
+
+impl Pull {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
+        self.which.find(app, &self.image, |session, image| {
+            let output = Output {
+                path: &self.output,
+                format: self.format,
+                size: self.size,
+                keep: !self.no_cache,
+                threads: app.globals.most()?,
+            };
+            let pulled = pull::fetch(session, image, &output)?;
+            if self.json {
+                return out::json(&serde_json::json!({"image": image, "pulled": pulled}));
+            }
+            let size = Size::bytes(pulled.size).human();
+            out::print(&format!(
+                "{}: {} revision {}, a disk of {size}, verified\n",
+                pulled.path.display(),
+                image.entry,
+                pulled.revision
+            ))
+        })
     }
 }

@@ -164,12 +164,7 @@ impl Blob<'_> {
     }
 
     pub(super) fn wrong(&self, found: String) -> Error {
-        Error::gate(format!(
-            "{} is not what the signed index says",
-            self.image.url
-        ))
-        .cause(found)
-        .hint("do not use it; tell the repository's owner, or try another proxy")
+        wrong(self.image, found)
     }
 
     /// Feeds the segments in order; returns how many bytes came over the network.
@@ -255,6 +250,12 @@ impl Blob<'_> {
             _ => Ok(()),
         }
     }
+}
+
+pub(super) fn wrong(image: &Image, found: String) -> Error {
+    Error::gate(format!("{} is not what the signed index says", image.url))
+        .cause(found)
+        .hint("do not use it; tell the repository's owner, or try another proxy")
 }
 
 /// The key of a blob in the store: it depends on nothing but its bytes.

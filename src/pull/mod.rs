@@ -23,6 +23,7 @@ mod segments;
 mod source;
 mod trust;
 mod virt_builder;
+mod whole;
 
 pub use crate::index::Reference;
 pub use kept::{Blob as KeptBlob, kept, put};
@@ -30,6 +31,7 @@ pub use pin::Pin;
 pub use place::configured_at;
 pub use record::beside;
 pub use source::Registries;
+pub use whole::whole;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ mod anew;
 mod answers;
 mod archs;
 mod cli;
+mod deploy;
 mod disk_seal;
 mod engine;
 mod floors;

@@ -7,11 +7,13 @@
 mod block;
 mod digest;
 mod file;
+mod known;
 mod layout;
 mod streams;
 mod unpacker;
 
 pub use file::unpack;
+pub use known::{Content, Known};
 pub use layout::{FOOTER_SIZE, Layout, Place};
 pub use streams::streams;
 pub use unpacker::{BlockDigests, ReadOptions, Seed, Unpacked, Unpacker};

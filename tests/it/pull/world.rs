@@ -161,6 +161,11 @@ impl Machine {
         }
     }
 
+    /// The key that it trusts.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
+    }
+
     /// It soon gives up a server that sends nothing.
     #[must_use]
     pub(crate) fn impatient(mut self) -> Machine {

@@ -1,0 +1,90 @@
+//! `imgforge deploy`: published images on the disks of machines.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::pull::Which;
+use super::{App, out};
+use crate::blockdev::{Disk, disks};
+use crate::deploy::{self, Options};
+use crate::deployment::DiskRule;
+use crate::error::{Context as _, Result};
+use crate::pull::Reference;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deploy {
+    /// What to do.
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Writes an image to a disk: verified first, whole or not at all, once
+    Disk(DeployDisk),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "RULE is `only`, a path such as /dev/nvme0n1, or conditions with commas between:\n\
+                  by-id=PATTERN, serial=TEXT, transport=nvme, size>=200GiB, size<=1TiB. One disk\n\
+                  has to fit. A disk that has the image already is left alone; an interrupted\n\
+                  installation is resumed by the same command. Run it on a rescue system."
+)]
+pub(crate) struct DeployDisk {
+    /// The image, and its revision if it has to be a certain one; or oci://HOST/NAME
+    #[arg(value_name = "[REPO#]NAME[@REV]")]
+    image: Reference,
+    /// Writes to the disk that RULE fits
+    #[arg(long, value_name = "RULE")]
+    disk: DiskRule,
+    /// Writes to a disk that is not empty: all that is on it is lost
+    #[arg(long)]
+    replace: bool,
+    /// Which image, and whom to trust.
+    #[command(flatten)]
+    which: Which,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Deploy {
+    pub(crate) fn run(&self, app: &App) -> Result<()> {
+        match &self.verb {
+            Verb::Disk(verb) => verb.run(app),
+        }
+    }
+}
+
+impl DeployDisk {
+    fn run(&self, app: &App) -> Result<()> {
+        let path = self.path()?;
+        let mut disk = Disk::open(&path)?;
+        self.which.find(app, &self.image, |session, image| {
+            let options = Options {
+                replace: self.replace,
+                threads: app.globals.most()?,
+            };
+            let deployed = deploy::install(session, image, &mut disk, options)?;
+            if self.json {
+                return out::json(&serde_json::json!({"disk": path, "deployed": deployed}));
+            }
+            out::print(&format!("{}: {deployed}\n", path.display()))
+        })
+    }
+
+    /// The disk that the rule fits.
+    fn path(&self) -> Result<PathBuf> {
+        match &self.disk {
+            DiskRule::Path(path) => Ok(path.clone()),
+            DiskRule::Fits(conditions) => {
+                let [sys, dev, proc] = ["/sys", "/dev", "/proc"].map(Path::new);
+                let found = disks(sys, dev, proc).doing(|| "listing the disks".into())?;
+                let chosen = conditions.choose(&found)?;
+                Ok(dev.join(&chosen.name))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What goes well.
+
+use super::world::*;
+
+#[test]
+fn a_disk_has_the_images_files_in_a_root_that_fills_it_and_is_written_once() {
+    let (world, image) = one_root();
+    let machine = Machine::new(&world);
+    let base = world.path("repo").display().to_string();
+    let size = 300 << 20;
+    let disk = machine.disk_with(size, b"");
+    let said = machine.deploy(&base, &disk, &[]).unwrap();
+    let shown = disk.display();
+    assert_eq!(
+        said,
+        format!("{shown}: web revision 1 on 300.0 MiB, verified")
+    );
+    let ((files, of_image), (expected, of_root)) = (tree(&disk), tree(&image.raw));
+    assert!(files == expected);
+    assert_eq!((of_root, of_image), (64 << 20, size - ROOT - (1 << 20)));
+    let sgdisk = Program::new("sgdisk").arg("-v").arg(&disk).text().unwrap();
+    assert!(sgdisk.contains("No problems found"), "{sgdisk}");
+    let e2fsck = Program::new("e2fsck").args(["-f", "-n"]);
+    e2fsck.arg(format!("{shown}?offset={ROOT}")).run().unwrap();
+    // As sparse as it can be.
+    let blocks = |path: &Path| std::fs::metadata(path).unwrap().blocks() * 512;
+    assert!(blocks(&disk) < blocks(&image.raw) + (4 << 20));
+
+    let before = std::fs::read(&disk).unwrap();
+    let changed = std::fs::metadata(&disk).unwrap().modified().unwrap();
+    let said = machine.deploy(&base, &disk, &[]).unwrap();
+    assert_eq!(
+        said,
+        format!("{shown}: web revision 1 already, nothing written")
+    );
+    assert_eq!(
+        std::fs::metadata(&disk).unwrap().modified().unwrap(),
+        changed
+    );
+    assert!(std::fs::read(&disk).unwrap() == before);
+}
+
+#[test]
+fn over_http_and_onto_what_was_there_the_same_disk_comes() {
+    let (world, _) = one_root();
+    let machine = Machine::new(&world);
+    let server = Server::of(&world.path("repo"));
+    let disk = machine.disk_with(200 << 20, b"");
+    machine.deploy(&server.text(""), &disk, &[]).unwrap();
+    let empty = std::fs::read(&disk).unwrap();
+    let disk = machine.disk_with(200 << 20, &noise(3));
+    let said = machine.deploy(&server.text(""), &disk, &["--replace", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said.unwrap()).unwrap();
+    assert_eq!(said["deployed"]["written"], true);
+    assert_eq!(said["deployed"]["size"], 200 << 20);
+    let full = std::fs::read(&disk).unwrap();
+    // What nobody has written behind the image is as it was; before it all is the image's.
+    assert!(full[IMAGE as usize + 1000..] != empty[IMAGE as usize + 1000..]);
+    let expected = tree(&world.path("one.raw")).0;
+    assert!(tree(&disk).0 == expected);
+}
