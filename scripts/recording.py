@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes an SVG of what a command showed on a terminal: scripts/recording.py TYPESCRIPT TIMING SVG [COMMAND]
+"""Makes an SVG of what a command showed on a terminal: scripts/recording.py TYPESCRIPT TIMING SVG COMMAND [FROM=TO…]
 
 Record with util-linux' script, in a terminal of 100 columns:
 
@@ -7,6 +7,7 @@ Record with util-linux' script, in a terminal of 100 columns:
 
 The picture plays the run in 20 seconds, with waits shortened in proportion, and stays at its end. It needs no program and no
 font: browsers, and the pages that GitHub and GitLab show, play it by CSS. Who asks for less motion sees the end at once.
+COMMAND stands above it. FROM=TO shows another path in place of one of the host that recorded.
 """
 import html
 import re
@@ -91,7 +92,7 @@ class Screen:
         return tuple(out)
 
 
-def frames(typescript, timing):
+def frames(typescript, timing, paths):
     """[(second, rows)] at most FRAMES of them, in the order of time."""
     data, at, second, screen, last, out = typescript, 0, 0.0, Screen(), -1.0, []
     steps = [line.split() for line in timing.splitlines() if line.strip()]
@@ -99,7 +100,10 @@ def frames(typescript, timing):
     whole = sum(wait for wait, _ in steps) or 1.0
     for wait, count in steps:
         second += wait
-        screen.feed(data[at:at + count].decode("utf-8", "replace"))
+        text = data[at:at + count].decode("utf-8", "replace")
+        for old, new in paths:
+            text = text.replace(old, new)
+        screen.feed(text)
         at += count
         if second - last >= whole / FRAMES:
             last = second
@@ -154,14 +158,15 @@ def picture(played, command):
 
 
 def main():
-    if len(sys.argv) not in (4, 5):
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
     typescript, timing, svg = (Path(name) for name in sys.argv[1:4])
+    paths = [pair.split("=", 1) for pair in sys.argv[5:]]
     data = typescript.read_bytes()
     if data.startswith(b"Script started"):
         data = data.split(b"\n", 1)[1]
     data = data.rsplit(b"\nScript done", 1)[0]
-    svg.write_text(picture(frames(data, timing.read_text()), " ".join(sys.argv[4:]) or "imgforge build web --publish"))
+    svg.write_text(picture(frames(data, timing.read_text(), paths), sys.argv[4]))
     size = svg.stat().st_size
     if size > 500 * 1024:
         sys.exit(f"{svg} has {size // 1024} KiB, more than 500")
