@@ -60,7 +60,7 @@ pub(crate) struct Build {
     #[arg(long, conflicts_with_all = ["on", "refresh", "from"])]
     locked: bool,
     /// Writes NAME.lock beside the recipe when the build has ended: see `imgforge lock`
-    #[arg(long, conflicts_with_all = ["on", "locked", "until"])]
+    #[arg(long, conflicts_with_all = ["on", "locked"])]
     lock: bool,
     /// Asks the shared store at ADDRESS instead of the one of imgforge.yaml
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["no_remote", "offline", "on"])]

@@ -41,14 +41,15 @@ pub fn write(session: &Session, options: &Options, image: &str) -> Result<Writte
         ..Options::default()
     };
     let plan = super::plan(session, &options, image, Mode::Last)?;
-    let lock = of_plan(&session.store, &plan)?;
+    let (lock, unmade) = of_plan(&session.store, &plan)?;
     let path = lock::path(&plan.resolved.file, image);
     let text = lock.to_string();
     Outlet::of(&path)?.write(text.as_bytes())?;
     let cache = Cache::new(session.store.state(), session.config.store.cache_size);
     let digests = lock::digests(&text);
     let missing = cache.keep_locked(&path, &digests)?;
-    let mut warnings = vec![];
+    let said = |label: String| format!("the {label} stage is not locked: it was not made yet");
+    let mut warnings: Vec<String> = unmade.into_iter().map(said).collect();
     if missing > 0 {
         warnings.push(format!(
             "{missing} of {} downloads are not in the cache any more: a locked build needs a mirror that \
@@ -75,12 +76,17 @@ pub fn write(session: &Session, options: &Options, image: &str) -> Result<Writte
     Ok(Written { path, warnings })
 }
 
-/// The lock of what a plan's stages fetched when they ran.
-fn of_plan(store: &Store, plan: &Plan) -> Result<Lock> {
+/// The lock of what a plan's stages fetched when they ran, and the labels of those that would fetch and have not
+/// run: a build may end with the sealed disk.
+fn of_plan(store: &Store, plan: &Plan) -> Result<(Lock, Vec<String>)> {
     let image = plan.image();
     let mut clock = 0;
-    let mut stages = vec![];
+    let (mut stages, mut unmade) = (vec![], vec![]);
     for planned in plan.all() {
+        if planned.stage > StageId::Seal && !planned.cached {
+            unmade.extend(planned.fetches().then(|| planned.label.clone()));
+            continue;
+        }
         let entry = entry(store, plan, planned)?;
         clock = clock.max(entry.meta().created);
         if !planned.fetches() {
@@ -116,7 +122,7 @@ fn of_plan(store: &Store, plan: &Plan) -> Result<Lock> {
     if let Some(seal) = seal {
         lock.packages = packages(&entry(store, plan, seal)?);
     }
-    Ok(lock)
+    Ok((lock, unmade))
 }
 
 fn entry(store: &Store, plan: &Plan, planned: &Planned) -> Result<Entry> {
@@ -156,6 +162,35 @@ fn packages(sealed: &Entry) -> Vec<String> {
     let packages = contents.into_iter().flat_map(|contents| contents.packages);
     let packages = packages.map(|one| format!("{} {} {}", one.name, one.version, one.arch));
     packages.collect()
+}
+
+/// The plan of an image's last build: the one that was bound to the lock beside the recipe, where that sealed its
+/// disk later than the other.
+///
+/// # Errors
+/// As [`plan`](super::plan).
+pub(super) fn last(session: &Session, options: &Options, image: &str) -> Result<Plan> {
+    let plan = super::plan(session, options, image, Mode::Last)?;
+    if options.locked {
+        return Ok(plan);
+    }
+    let options = Options {
+        locked: true,
+        ..options.clone()
+    };
+    // Without a lock, or with one of another recipe, there is one build only.
+    let Ok(locked) = super::plan(session, &options, image, Mode::Last) else {
+        return Ok(plan);
+    };
+    let ended = |plan: &Plan| {
+        let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal)?;
+        let sealed = session.store.entry(&seal.key)?;
+        (!plan.has_work()).then(|| sealed.meta().created)
+    };
+    Ok(match ended(&locked) > ended(&plan) {
+        true => locked,
+        false => plan,
+    })
 }
 
 /// What a build can rely on before it begins.

@@ -245,9 +245,9 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
 pub fn finished(session: &Session, options: &Options, images: &[String]) -> Result<()> {
     let mut built = vec![];
     for image in images {
-        let mut plan = self::plan(session, options, image, epoch::Mode::Last)?;
+        let mut plan = lock::last(session, options, image)?;
         while !remote::bring(session, &plan)? {
-            plan = self::plan(session, options, image, epoch::Mode::Last)?;
+            plan = lock::last(session, options, image)?;
         }
         if plan.has_work() {
             let name = whole::name(image);

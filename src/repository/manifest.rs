@@ -85,12 +85,27 @@ pub struct Origin {
     /// Every file that the installer fetched through the proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Recorded<Vec<Fetched>>>,
+    /// The lock that the build was bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<Recorded<LockedRecord>>,
     /// What is new since the revision that the channel had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixes: Option<Recorded<FixesRecord>>,
     /// The version of imgforge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imgforge: Option<String>,
+}
+
+/// The lock that a build was bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LockedRecord {
+    /// SHA-256 of its text as imgforge writes it, in hex.
+    pub sha256: String,
+    /// When what it names was fetched.
+    pub clock: String,
+    /// Whether indexes of mirrors were refused that are over by their `Valid-Until`.
+    pub judged_valid_until: bool,
 }
 
 /// What is new in an image since another revision.

@@ -55,6 +55,27 @@ pub struct Request<'a> {
     pub accel: Accel,
 }
 
+/// Has apt read its settings of the job after the image's, as its main file, whose own content comes before them.
+const APT_LAST: &str = r#"{
+	[ ! -f /etc/apt/apt.conf ] || echo '#include "/etc/apt/apt.conf";'
+	cat "$RUN/apt.conf"
+} >"$RUN/apt-last.conf"
+echo "Dir::Etc::main \"$RUN/apt-last.conf\";" >"$RUN/apt-first.conf"
+"#;
+
+/// Has servers be asked directly that the guest knows by its /etc/hosts: the host that relays does not.
+const APT_OWN: &str = r#"IMGFORGE_OWN=$(sed 's/#.*//' "${IMGFORGE_ROOT:-}/etc/hosts" 2>/dev/null | while read -r _ names; do
+	for name in $names; do
+		case $name in *[!A-Za-z0-9.-]*) ;; *) printf ',%s' "$name" ;; esac
+	done
+done)
+export IMGFORGE_OWN
+{
+	cat "$RUN/apt.conf"
+	echo "$IMGFORGE_OWN" | tr , '\n' | sed -n 's/..*/Acquire::http::Proxy::& "DIRECT";/p'
+} >"$RUN/apt-first.conf"
+"#;
+
 /// The proxy that package managers are told of while steps run. It is nowhere on the guest's disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
@@ -68,12 +89,19 @@ impl Relay {
     /// For imgforge's own use of package managers, and for apt, whoever starts it.
     fn variables(&self) -> String {
         let address = quote(&self.address);
-        format!("export IMGFORGE_RELAY={address}\nexport APT_CONFIG=\"$RUN/apt.conf\"\n")
+        let apt = if self.replays { APT_LAST } else { APT_OWN };
+        format!("export IMGFORGE_RELAY={address}\n{apt}export APT_CONFIG=\"$RUN/apt-first.conf\"\n")
     }
 
-    /// apt's settings: what an image sets by itself counts more.
+    /// apt's settings: what an image sets by itself counts more, but where a lock says what comes.
     fn apt(&self) -> String {
-        let mut text = format!("Acquire::http::Proxy \"{}\";\n", self.address);
+        let mut text = String::new();
+        if self.replays {
+            for own in ["http::Proxy", "https::Proxy", "http::Proxy-Auto-Detect"] {
+                text.push_str(&format!("#clear Acquire::{own};\n"));
+            }
+        }
+        text.push_str(&format!("Acquire::http::Proxy \"{}\";\n", self.address));
         // What runs in the guest itself nobody else reaches.
         for own in ["localhost", "127.0.0.1"] {
             text.push_str(&format!("Acquire::http::Proxy::{own} \"DIRECT\";\n"));

@@ -1,8 +1,10 @@
 //! Locks by the real binary: what is refused before anything runs, and a whole build without its mirror.
 
+use imgforge::digest::Sha256;
+
 use crate::slots;
-use crate::support::server::Nobody;
-use crate::support::{Run as _, World};
+use crate::support::server::{Answer, Nobody, Server};
+use crate::support::{Run as _, World, under};
 
 /// A lock of `small`, whose import fetches nothing.
 const SMALL: &str = "imgforge-lock: 1\nimage: small\nclock: 2026-01-01T00:00:00Z\nstages:\n  - image: small\n    \
@@ -63,7 +65,71 @@ fn a_lock_is_of_a_finished_build() {
     assert!(!world.path("recipes/small.lock").exists());
 }
 
-/// Of a bootstrap and of a guest's apt; then the mirror is gone.
+/// The disk that `small` imports from a server, and a lock that names it.
+fn imported(world: &World, server: &Server) -> (String, String) {
+    let disk = std::fs::read(world.path("files/disk.raw")).unwrap();
+    let sha256 = Sha256::of(&disk);
+    let url = server.url("disk.raw").to_string();
+    let body = format!(
+        "install: {{import: {{image: \"{url}\", sha256: {sha256}}}}}\nmachine: {{disk: 1GiB}}\n"
+    );
+    world.image("small", &body);
+    let medium = format!(
+        "    media:\n      \"{url}\": \"sha256:{sha256} {}\"\n",
+        disk.len()
+    );
+    let lock = SMALL.replace("    recipe: old\n", &format!("    recipe: old\n{medium}"));
+    (url, lock)
+}
+
+#[test]
+fn a_locked_medium_comes_from_the_store_and_offline_nobody_is_asked() {
+    let world = World::importing();
+    let disk = std::fs::read(world.path("files/disk.raw")).unwrap();
+    let server = Server::start(move |_, _| Answer::of(&disk));
+    let (url, lock) = imported(&world, &server);
+    let offline = [&LOCKED[..], &["--offline"]].concat();
+    world.write("recipes/small.lock", &lock);
+    world.run(&offline).exits(3).says(&[
+        "small cannot be built offline",
+        "neither in the cache nor in the store",
+        &url,
+        "with --locked and without --offline",
+    ]);
+    assert_eq!(server.requests().len(), 0);
+    world.write("recipes/small.lock", SMALL);
+    world
+        .run(&LOCKED)
+        .exits(1)
+        .says(&[&url, "small.lock", "imgforge lock small"]);
+    assert_eq!(server.requests().len(), 0);
+    world.write("recipes/small.lock", &lock);
+    world.ok(&LOCKED);
+    server.forget();
+    // Another key of the same stage.
+    let again = lock.replace(
+        "    media:",
+        "    absent: [\"http://a.example/x\"]\n    media:",
+    );
+    world.write("recipes/small.lock", again);
+    world.ok(&offline).says(&["install: done"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_medium_that_is_another_one_than_was_locked_is_refused() {
+    let world = World::importing();
+    let server = Server::start(|_, _| Answer::of(b"another disk"));
+    let (url, lock) = imported(&world, &server);
+    world.write("recipes/small.lock", &lock);
+    world
+        .run(&LOCKED)
+        .exits(1)
+        .says(&[&url, "not the file that was promised"]);
+    assert!(world.stored().is_empty());
+}
+
+/// Of a bootstrap and of a guest's apt; then the mirror is gone, and after that the network.
 #[test]
 #[ignore = "e2e: src/lock src/proxy src/pipeline/lock.rs src/stage/install src/stage/configure"]
 fn a_locked_build_needs_no_mirror_and_takes_no_other_package() {
@@ -78,7 +144,7 @@ fn a_locked_build_needs_no_mirror_and_takes_no_other_package() {
         world.image("mini", &body);
     };
     recipe("less");
-    world.ok(&["build", "mini", "--lock"]);
+    world.ok(&["build", "mini", "--lock", "--until", "seal"]);
     let lock = world.read("recipes/mini.lock");
     for word in [
         "/dists/trixie/InRelease\"",
@@ -95,10 +161,23 @@ fn a_locked_build_needs_no_mirror_and_takes_no_other_package() {
         command.env("http_proxy", &proxy).env("https_proxy", proxy);
         command.said()
     };
-    let said = unplugged(&["build", "mini", "--locked"]).ok();
+    // A network name space that has a loopback and no route.
+    let apart = [
+        "unshare",
+        "--net",
+        "sh",
+        "-ec",
+        "ip link set lo up; exec \"$@\"",
+        "sh",
+    ];
+    let build = ["build", "mini", "--locked", "--offline"];
+    let said = under(&apart, &world.command(&build)).said().ok();
     assert!(!said.err.contains("other than its lock"), "{}", said.err);
     let again = world.read("recipes/mini.lock");
     assert_eq!(again, lock, "a locked build leaves the lock");
+    unplugged(&["build", "mini", "--locked"])
+        .ok()
+        .says(&["cached"]);
     recipe("less, nano");
     let said = unplugged(&["build", "mini", "--locked", "--until", "configure"]);
     said.exits(1)

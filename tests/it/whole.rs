@@ -3,6 +3,7 @@
 
 mod causes;
 mod foreign;
+mod locked;
 
 use std::path::Path;
 use std::process::Command;
@@ -29,6 +30,8 @@ fn shipped(arch: Arch) -> World {
         "kickstart",
         "autoinstall",
         "files",
+        "ansible",
+        "puppet",
     ] {
         if source.join(folder).exists() {
             tool(

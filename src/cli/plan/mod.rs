@@ -47,6 +47,9 @@ pub(crate) struct Plan {
     /// As if built with --until STAGE
     #[arg(long, value_name = "STAGE")]
     until: Option<StageId>,
+    /// As if built with --locked
+    #[arg(long, conflicts_with_all = ["from", "pipeline"])]
+    locked: bool,
     /// Sets a variable (can be repeated)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
     vars: Vec<(String, String)>,
@@ -75,6 +78,7 @@ impl Plan {
             from,
             until,
             vars,
+            locked: self.locked,
             ..Options::default()
         };
         let names = session::names(&session, &self.names, self.all)?;

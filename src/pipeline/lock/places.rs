@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Sha256;
 use crate::error::{Context as _, Error, Result};
+use crate::http::Url;
 use crate::lock::{Kind, Lock, Named};
 use crate::pipeline::Session;
 use crate::proxy::Cache;
@@ -21,7 +22,11 @@ pub fn place(session: &Session, named: &Named) -> Result<Option<PathBuf>> {
     Ok(match named.kind {
         Kind::Download | Kind::Archive => cache(session).path(&sha256(named)?),
         Kind::Medium => media::kept(store, &sha256(named)?),
-        Kind::Parent => pull::kept(store, sha512(named)?),
+        Kind::Parent => {
+            let here = Url::parse(&named.url).ok().and_then(|url| url.local());
+            let kept = pull::kept(store, sha512(named)?);
+            kept.or(here.filter(|path| path.is_file()))
+        }
     })
 }
 

@@ -106,8 +106,14 @@ fn a_tunnel_is_known_by_the_name_of_its_server_only() {
     let record = proxy.finish();
     assert!(record.not_locked.contains("10.0.2.2") && record.not_locked.len() == 1);
     assert!(record.fetched.is_empty());
-    for (record, passes) in [(record, true), (Record::default(), false)] {
-        let locked = Arc::new(Locked::new("web.lock", "web", record));
+    // Nobody can tell what comes, so offline nothing does.
+    for (record, offline, passes) in [
+        (record.clone(), false, true),
+        (record, true, false),
+        (Record::default(), false, false),
+    ] {
+        let locked = Locked::new("web.lock", "web", record).offline(offline);
+        let locked = Arc::new(locked);
         let proxy = open(&world, &[port], Some(&locked));
         assert_eq!(through(&proxy, &there).ends_with("secret"), passes);
         assert_eq!(locked.refused().is_empty(), passes);

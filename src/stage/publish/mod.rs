@@ -7,6 +7,7 @@ pub mod provenance;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::digest::Sha256;
 use crate::doctor::Need;
 use crate::error::{Error, Result};
 use crate::git::{self, RecipeCommit};
@@ -14,7 +15,7 @@ use crate::pull::Pin;
 use crate::pull::blocks;
 use crate::recipe::Config;
 use crate::recipe::types::Recipe;
-use crate::repository::manifest::{Origin, Recorded, StageRecord};
+use crate::repository::manifest::{LockedRecord, Origin, Recorded, StageRecord};
 use crate::repository::{Companion, GateProof, Publication, Repository, Stamp, State, place};
 use crate::stage::check::Checked;
 use crate::stage::install::BaseFacts;
@@ -222,12 +223,18 @@ fn origin(plan: &Plan, base: &BaseFacts) -> Result<Origin> {
         })
         .collect();
     let from = plan.pinned().map(Pin::record);
+    let locked = plan.lock.as_ref().map(|lock| LockedRecord {
+        sha256: Sha256::of(lock.to_string().as_bytes()).as_str().to_owned(),
+        clock: lock.clock.to_string(),
+        judged_valid_until: false,
+    });
     let fetched = Some(&base.fetched).filter(|fetched| !fetched.is_empty());
     Ok(Origin {
         recipe: Some(Recorded::new(&plan.resolved.recipe)?),
         stages: Some(Recorded::new(&stages)?),
         from: from.as_ref().map(Recorded::new).transpose()?,
         fetched: fetched.map(Recorded::new).transpose()?,
+        locked: locked.as_ref().map(Recorded::new).transpose()?,
         fixes: None,
         imgforge: Some(env!("CARGO_PKG_VERSION").to_owned()),
     })

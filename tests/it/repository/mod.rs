@@ -11,6 +11,7 @@ mod forged;
 mod identity;
 mod keyed;
 mod keys;
+mod locked;
 mod mistakes;
 mod older;
 mod parents;

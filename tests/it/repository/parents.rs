@@ -5,7 +5,7 @@ use imgforge::repository::Policy;
 use imgforge::sysprep::Declared;
 use imgforge::units::Span;
 
-const BUILD: [&str; 4] = ["build", "child", "--until", "install"];
+pub(super) const BUILD: [&str; 4] = ["build", "child", "--until", "install"];
 
 /// A disk with a boot signature, as import wants it.
 fn disk(world: &World, text: &str) -> Disk {
@@ -17,7 +17,11 @@ fn disk(world: &World, text: &str) -> Disk {
     world.packed(raw)
 }
 
-fn base(site: &World, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> (Disk, u64) {
+pub(super) fn base(
+    site: &World,
+    text: &str,
+    change: impl FnOnce(&mut Publication<'_>),
+) -> (Disk, u64) {
     let disk = disk(site, text);
     let repository = site.repository();
     let published = publish_with(&repository, &disk, |publication| {
@@ -27,7 +31,7 @@ fn base(site: &World, text: &str, change: impl FnOnce(&mut Publication<'_>)) -> 
     (disk, published.unwrap().revision)
 }
 
-fn site(from: &str) -> World {
+pub(super) fn site(from: &str) -> World {
     let site = World::publishing();
     site.image("child", &format!("from: {from}\nmachine: {{disk: 1GiB}}\n"));
     site

@@ -26,10 +26,7 @@ impl World {
 
     /// The key of a stage.
     pub(crate) fn key(&self, name: &str, stage: &str) -> String {
-        let plan = self.plan(name);
-        let mut stages = plan["stages"].as_array().unwrap().iter();
-        let found = stages.find(|planned| planned["image"] == name && planned["stage"] == stage);
-        found.unwrap()["key"].as_str().unwrap().to_owned()
+        key(&self.plan(name), stage)
     }
 
     /// What a finished stage knows.
@@ -43,8 +40,14 @@ impl World {
     /// Puts into the store what a build of `name` that made `disk` leaves there: its later stages
     /// need guests.
     pub(crate) fn finish(&self, name: &str, disk: &Disk) {
+        self.finish_planned(&self.plan(name), disk, 1);
+    }
+
+    /// As [`World::finish`], as this plan would have it, at this time.
+    pub(crate) fn finish_planned(&self, plan: &Value, disk: &Disk, created: u64) {
+        let name = plan["image"].as_str().unwrap();
         let plain = name.split(':').next().unwrap();
-        let file = format!("{plain}-{}.xz", self.version(name));
+        let file = format!("{plain}-{}.xz", plan["version"].as_str().unwrap());
         let xz = std::fs::read(&disk.xz).unwrap();
         for (stage, facts) in [
             (
@@ -73,18 +76,28 @@ impl World {
                 }),
             ),
         ] {
-            let key = self.key(name, stage);
+            let key = key(plan, stage);
             let dir = self.path(&format!("state/store/{key}"));
             std::fs::create_dir_all(&dir).unwrap();
             if stage == "pack" {
                 std::fs::write(dir.join(&file), &xz).unwrap();
             }
             let meta = json!({
-                "key": key, "image": name, "stage": stage, "created": 1, "took": 1.0,
+                "key": key, "image": name, "stage": stage, "created": created, "took": 1.0,
                 "inputs": [["stage", stage]], "facts": facts,
                 "disk": (stage == "seal").then(|| json!({"file": "file", "chain": "sealed"})),
             });
             std::fs::write(dir.join("meta.json"), meta.to_string()).unwrap();
         }
     }
+}
+
+/// The key of a stage of the planned image.
+pub(crate) fn key(plan: &Value, stage: &str) -> String {
+    let mut stages = plan["stages"].as_array().unwrap().iter();
+    let own = |planned: &&Value| planned["image"] == plan["image"] && planned["stage"] == stage;
+    stages.find(own).unwrap()["key"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }

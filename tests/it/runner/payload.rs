@@ -104,38 +104,63 @@ fn files_and_scripts_come_from_the_payload() {
 
 #[test]
 fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
-    for name in SHELLS {
-        let told = "sh -c 'echo relay $IMGFORGE_RELAY; apt-config dump' | grep -e ^relay -e Proxy -e Valid";
+    let told = r#"sh -c 'echo relay $IMGFORGE_RELAY; mkdir -p own
+        echo "Acquire::http::Proxy \"http://own.example\";" >own/90own
+        echo "Acquire::http::Proxy::deb.example \"DIRECT\";" >>own/90own
+        echo "Dir::Etc::parts \"$PWD/own\";" >>"$APT_CONFIG"
+        apt-config dump' | grep -e ^relay -e Proxy -e Valid"#;
+    for (name, replays) in SHELLS.iter().flat_map(|name| [(name, false), (name, true)]) {
         let mut fake = Fake::new(name, Mode::Configure, &[]);
-        let job = |relay: Option<&Relay>| {
-            let request = Request {
-                mode: Mode::Configure,
-                steps: &[shell(told)],
-                instance: &[],
-                vars: &BTreeMap::new(),
-                secrets: &[],
-                root: fake.dir.path(),
-                accel: Accel::Kvm,
-            };
-            Job::prepare_with(&request, &Tools::default(), relay).unwrap()
+        let request = Request {
+            mode: Mode::Configure,
+            steps: &[shell(told)],
+            instance: &[],
+            vars: &BTreeMap::new(),
+            secrets: &[],
+            root: fake.dir.path(),
+            accel: Accel::Kvm,
         };
         let relay = Relay {
             address: "http://10.0.2.2:4711".into(),
-            replays: true,
+            replays,
         };
-        fake.job = job(Some(&relay));
+        fake.job = Job::prepare_with(&request, &Tools::default(), Some(&relay)).unwrap();
+        let hosts = "10.9.9.9\tpkgs.internal  pkgs # ours\n";
+        fs::create_dir_all(fake.path("root/etc")).unwrap();
+        fs::write(fake.path("root/etc/hosts"), hosts).unwrap();
         fake.job
             .write(&fake.path("dev/vdb"), &fake.path("dev/vdc"))
             .unwrap();
         assert!(fake.boot().is_err());
         let said = fake.text("dev/vport0p2");
-        for line in [
+        // What the image sets, and names that only the guest knows, are no way past a lock.
+        let (has, lacks): (&[&str], &[&str]) = match replays {
+            false => (
+                &[
+                    "Acquire::http::Proxy \"http://own.example\";",
+                    "Acquire::http::Proxy::deb.example \"DIRECT\";",
+                    "Acquire::http::Proxy::pkgs.internal \"DIRECT\";",
+                    "Acquire::http::Proxy::pkgs \"DIRECT\";",
+                ],
+                &["Valid", "ours", "10.9.9.9"],
+            ),
+            true => (
+                &[
+                    "Acquire::http::Proxy \"http://10.0.2.2:4711\";",
+                    "Acquire::Check-Valid-Until \"false\";",
+                ],
+                &["own.example", "deb.example", "pkgs"],
+            ),
+        };
+        let both = [
             "relay http://10.0.2.2:4711",
-            "Acquire::http::Proxy \"http://10.0.2.2:4711\";",
             "Acquire::http::Proxy::localhost \"DIRECT\";",
-            "Acquire::Check-Valid-Until \"false\";",
-        ] {
-            assert!(said.contains(line), "{name}: {said}");
+        ];
+        for line in both.iter().chain(has) {
+            assert!(said.contains(line), "{name} {line}: {said}");
+        }
+        for line in lacks {
+            assert!(!said.contains(line), "{name} {line}: {said}");
         }
         let left = Program::new("grep")
             .args(["-r", "4711"])

@@ -28,7 +28,7 @@ find_manager() {
 # Runs a package manager with the build's proxy, of which nothing is left in the guest; apt has it by APT_CONFIG.
 relayed() {
 	if [ -n "${IMGFORGE_RELAY:-}" ]; then
-		own=localhost,127.0.0.1,::1
+		own=localhost,127.0.0.1,::1${IMGFORGE_OWN:-}
 		more=${no_proxy:-${NO_PROXY:-}}
 		env http_proxy="$IMGFORGE_RELAY" https_proxy="$IMGFORGE_RELAY" no_proxy="$own${more:+,$more}" "$@"
 	else
