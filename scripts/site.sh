@@ -18,8 +18,8 @@ shown=$(mktemp -d)
 trap 'rm -r "$shown"' EXIT
 scripts/pages.py files docs/how-to/gitlab.md "$shown"
 scripts/pages.py files docs/how-to/github-actions.md "$shown"
-"$venv/bin/check-jsonschema" --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$shown/.gitlab-ci.yml"
-"$venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows "$shown/.github/workflows/images.yml"
+"$venv/bin/check-jsonschema" --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci "$shown/.gitlab-ci.yml"
+"$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows "$shown/.github/workflows/images.yml"
 NO_MKDOCS_2_WARNING=1 "$venv/bin/mkdocs" build --strict --clean --site-dir "$PWD/$out"
 # A page of another host would be asked by the reader's browser.
 if grep -rnoE '(<link [^>]*href| src)="?(https?:)?//[^" >]*' "$out" --include='*.html'; then
