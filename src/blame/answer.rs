@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cause::Told;
 use super::index::{File, How, Index, Since};
 use super::places::Places;
+use crate::lock::Fetched;
 use crate::sbom::Package;
 
 /// What is known of a file.
@@ -30,6 +31,9 @@ pub struct Answer {
     pub made: Told,
     /// What gave it its content.
     pub changed: Told,
+    /// Where the disk was fetched from that had it first, where no package of its own did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// What gave it its owner and permissions.
     pub dressed: Told,
     /// The package that it belongs to; nothing where no package says so.
@@ -45,6 +49,9 @@ pub struct Owner {
     pub package: Package,
     /// How the file is the package's.
     pub how: How,
+    /// What it was fetched as; nothing of one that did not come through imgforge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<Fetched>,
 }
 
 impl Index {
@@ -65,10 +72,12 @@ impl Index {
             target: file.is_link().then(|| file.content.clone()),
             made: told(file.born),
             changed: told(file.changed),
+            origin: self.layers[file.changed.layer].origin.clone(),
             dressed: told(file.dressed),
             package: self.package(file).map(|(package, how)| Owner {
                 package: package.clone(),
                 how,
+                download: self.download(file).cloned(),
             }),
         })
     }

@@ -33,6 +33,8 @@ const CHUNK: usize = 1 << 20;
 pub(super) struct Read {
     /// Its files, by path; since when they are so is not known yet, but by their own times.
     pub(super) files: Vec<File>,
+    /// Bytes that the file systems have in use, where each of them says so.
+    pub(super) used: Option<u64>,
     /// What was not read, a sentence each.
     pub(super) unread: Vec<String>,
     /// The databases of package managers, by path.
@@ -63,6 +65,8 @@ pub(super) fn read(disk: &Overlay, scratch: &Path, below: Option<&Index>) -> Res
         }
     }
     let mounts = ext::mounts(&systems, &volumes);
+    let used = systems.iter().map(|(_, system)| system.used_bytes());
+    read.used = read.unread.is_empty().then(|| used.sum());
     let at = |volume: &Volume| match mounts.get(&volume.number) {
         Some(Some(at)) => at.clone(),
         _ => format!("/({})", volume.system.name),
@@ -190,13 +194,24 @@ impl Reader<'_> {
             let file = self.file(path.clone(), system, &inode, &mut names);
             let file = file.doing(doing)?;
             if inode.is_file() && owners::is_database(&file.path) {
-                let content = system.read(&inode, owners::LARGEST).doing(doing)?;
-                self.read.databases.insert(file.path.clone(), content);
+                self.database(&file.path, system, &inode).doing(doing)?;
             }
             let bytes = size_of::<File>() + file.path.len() + file.content.len();
             system.charge(bytes).doing(doing)?;
             self.read.files.push(file);
         }
+        Ok(())
+    }
+
+    /// Reads what a package manager knows.
+    fn database(&mut self, path: &str, system: &Fs<'_>, inode: &Inode) -> io::Result<()> {
+        if inode.size > owners::LARGEST {
+            let why = format!("{path}: it is larger than a list of packages");
+            self.read.unread.push(why);
+            return Ok(());
+        }
+        let content = system.read(inode, owners::LARGEST)?;
+        self.read.databases.insert(path.to_owned(), content);
         Ok(())
     }
 
@@ -282,6 +297,8 @@ impl Reader<'_> {
                     digest.doing(|| format!("reading {path} of the image"))?
                 }
             };
+            // Nobody counts what a FAT has in use, beside its files.
+            self.read.used = self.read.used.map(|used| used.saturating_add(from));
             self.read.files.push(File {
                 path,
                 mode: if listed.is_dir { 0o040_755 } else { 0o100_644 },

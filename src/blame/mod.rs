@@ -9,6 +9,8 @@ mod carry;
 mod cause;
 pub mod changes;
 pub(crate) mod disk;
+mod downloads;
+mod format;
 mod index;
 pub(crate) mod overlay;
 mod owners;
@@ -24,16 +26,21 @@ use tempfile::TempDir;
 pub use answer::{Answer, Owner};
 pub(crate) use cause::named;
 pub use cause::{Cause, Part, Told};
-pub use index::{Claim, FILE, File, How, Index, Layer, Removed, Since, Step};
+pub use format::FILE;
+pub use index::{Claim, File, How, Index, Layer, Removed, Since, Step};
 
 use crate::error::{Context as _, Kind, Result};
 use crate::host::qemu_img::DiskFormat;
+use crate::lock::Fetched;
 use crate::pack;
 use crate::ui::StageUi;
 use overlay::Overlay;
 
 /// End of the name under which an image's index is published.
 pub const SUFFIX: &str = ".files.zst";
+
+/// Name of the file in a draft that has the index of the published image below.
+const PARENT: &str = "parent-files.zst";
 
 /// Name of the file in a layer's entry that has the steps which ran in it.
 const STEPS: &str = "steps.json";
@@ -60,8 +67,31 @@ fn noted_steps(dir: &Path) -> Vec<Step> {
     noted.steps
 }
 
+/// Notes the index of the published image below, `bytes` of its repository, for the layer that `dir` becomes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note_parent(dir: &Path, bytes: &[u8]) -> Result<()> {
+    let path = dir.join(PARENT);
+    std::fs::write(&path, bytes).doing(|| format!("writing {}", path.display()))
+}
+
+/// Takes the noted index of the published image below out of `dir`; nothing where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is one of another imgforge.
+pub fn take_parent(dir: &Path) -> Result<Option<Index>> {
+    let path = dir.join(PARENT);
+    let bytes = match std::fs::read(&path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.doing(|| format!("reading {}", path.display()))?,
+    };
+    std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+    Index::from_bytes(&bytes, "what the repository has").map(Some)
+}
+
 /// Makes the index of the layer that the draft `dir` becomes, whose qcow2 `disk` is beside it, and
-/// nobody writes to; `below` is the index of the disk below.
+/// nobody writes to; `below` is the index of the disk below, `fetched` what the stage fetched.
 ///
 /// # Errors
 /// On an interrupt. What cannot be read is told in the index: a layer is no worse without.
@@ -70,6 +100,7 @@ pub fn index_layer(
     disk: &Path,
     layer: Layer,
     below: Option<Index>,
+    fetched: &[Fetched],
     ui: &StageUi,
 ) -> Result<Index> {
     let layer = Layer {
@@ -78,8 +109,11 @@ pub fn index_layer(
     };
     match read(dir, disk, below.as_ref(), ui) {
         Ok(read) => {
+            let known = below.as_ref().map(downloads::known).unwrap_or_default();
             let mut index = carry::carry(layer, read.files, read.unread, below);
+            index.used = read.used;
             owners::claim(&mut index, &read.databases);
+            downloads::join(&mut index, &known, fetched);
             Ok(index)
         }
         Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => Err(error),

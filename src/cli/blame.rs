@@ -44,9 +44,9 @@ impl Blame {
         }
         let mut text = describe(&answer);
         if answer.kind == "directory" {
-            let within = sizes(&files.index, By::Step, &answer.path);
+            let within = sizes(&files.index, By::Step, &answer.path, None);
             text.push('\n');
-            text += &tree(&within, 2, 1000, None);
+            text += &tree(&within, 2, 1000);
         }
         out::print(&text)
     }
@@ -95,6 +95,7 @@ fn describe(answer: &Answer) -> String {
         lines.push(("mode and owner by", told(&answer.dressed)));
     }
     lines.push(("package", package(answer)));
+    lines.extend(download(answer).map(|from| ("download", from)));
     let commit = answer.changed.commit.clone();
     lines.push(("commit", commit.unwrap_or_else(|| "unknown".into())));
     let first = lines.remove(0);
@@ -116,6 +117,19 @@ fn package(answer: &Answer) -> String {
         format!(", {how}")
     };
     format!("{}{how}", named(&owner.package))
+}
+
+/// Where it was fetched from: the package, or the disk that had the file first.
+fn download(answer: &Answer) -> Option<String> {
+    let package = answer.package.as_ref();
+    match (
+        package.and_then(|owner| owner.download.as_ref()),
+        &answer.origin,
+    ) {
+        (Some(file), _) => Some(file.url.clone()),
+        (None, Some(disk)) => Some(format!("{disk} (the disk)")),
+        (None, None) => package.map(|_| "unknown: it did not come through imgforge".into()),
+    }
 }
 
 fn told(told: &Told) -> String {

@@ -78,6 +78,8 @@ pub struct Fs<'f> {
     block: u64,
     /// Blocks of the file system that are there.
     blocks: u64,
+    /// Blocks that are free, by what it says.
+    free: u64,
     inodes: u64,
     per_group: u64,
     inode: u64,
@@ -212,12 +214,15 @@ impl<'f> Fs<'f> {
         let size = 1024 << scale;
         let high = if wide { u32_at(&block, 0x150) } else { 0 };
         let promised = u64::from(u32_at(&block, 4)) | u64::from(high) << 32;
+        let free = u64::from(u32_at(&block, 0x0c));
+        let high = if wide { u32_at(&block, 0x158) } else { 0 };
         let fs = Fs {
             file,
             start,
             features,
             block: size,
             blocks: promised.min(there / size),
+            free: free | u64::from(high) << 32,
             inodes: u64::from(u32_at(&block, 0)),
             per_group: u64::from(u32_at(&block, 0x28)).max(1),
             inode: u64::from(u16_at(&block, 0x58)).max(128),
@@ -235,6 +240,11 @@ impl<'f> Fs<'f> {
             true => Ok(fs),
             false => Err(damaged("its superblock")),
         }
+    }
+
+    /// Bytes that are in use: by files, and by itself.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.blocks.saturating_sub(self.free) * self.block
     }
 
     /// Counts so many bytes that are remembered of its files.

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{BaseDisk, import};
+use crate::blame;
 use crate::digest::Sha256;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
 use crate::lock::Fetched;
@@ -15,6 +16,9 @@ use crate::units::Size;
 
 /// What an image has on purpose, in a lock.
 const DECLARED: &str = "declared";
+
+/// The index of its files, in a lock.
+const FILES: &str = "files";
 
 /// Fetches the pinned revision, and nothing but its bytes, onto `disk`. The second value is what
 /// the image has on purpose, as its repository tells.
@@ -52,6 +56,7 @@ pub(super) fn run(
         ui: context.ui.ui(),
     };
     let declared = declared(context, &session, pin)?;
+    note_files(context, &session, pin)?;
     let path = scratch.join("published.raw");
     let output = Output {
         path: &path,
@@ -74,6 +79,68 @@ pub(super) fn run(
     })?;
     installed.facts.osinfo.clone_from(&pin.image.osinfo);
     Ok((installed, declared))
+}
+
+/// Notes the index of the published image's files, so that these keep the causes that they have there.
+///
+/// # Errors
+/// When it is not what was signed, or on an interrupt. Without one, the layer's own index says so.
+fn note_files(context: &Context<'_>, session: &Session<'_>, pin: &Pin) -> Result<()> {
+    let (cache, fetching) = (context.cache(), context.fetching);
+    let named = match fetching.locked() {
+        // A lock of an older imgforge has none.
+        Some(locked) => match locked.archive(FILES) {
+            Ok(named) => Some(named.clone()),
+            Err(_) => return Ok(()),
+        },
+        None => None,
+    };
+    let is_right = |bytes: &Vec<u8>| match &named {
+        Some(named) => Sha256::of(bytes).as_str() == named.sha256,
+        None => true,
+    };
+    let kept = named.as_ref().and_then(|named| {
+        let path = cache.path(&named.sha256.parse().ok()?)?;
+        std::fs::read(path).ok().filter(is_right)
+    });
+    let offline = fetching.locked().is_some_and(|locked| locked.is_offline());
+    let bytes = match kept {
+        Some(bytes) => Some(bytes),
+        None if offline => None,
+        None => files(context, session, pin)?.filter(is_right),
+    };
+    let Some(bytes) = bytes else {
+        return Ok(());
+    };
+    let sha256 = Sha256::of(&bytes);
+    cache.add(&sha256, &*bytes)?;
+    fetching.archive(Fetched {
+        url: FILES.to_owned(),
+        sha256: sha256.as_str().to_owned(),
+        size: bytes.len() as u64,
+    });
+    blame::note_parent(context.dir, &bytes)
+}
+
+/// The index as the repository has it; nothing where there is none, or none that can be fetched: a disk is
+/// no worse without.
+fn files(context: &Context<'_>, session: &Session<'_>, pin: &Pin) -> Result<Option<Vec<u8>>> {
+    if pin.image.version.is_none() {
+        return Ok(None);
+    }
+    let options = pull::Options {
+        channel: pin.channel.as_deref(),
+        ..pull::Options::default()
+    };
+    match pull::beside(session, &pin.named, &options, &pin.image, blame::SUFFIX) {
+        Err(error) if !matches!(error.kind(), Kind::Gate | Kind::Interrupted(_)) => {
+            let why = error.render();
+            let said = format!("the index of its files cannot be fetched: {why}");
+            context.ui.line(said);
+            Ok(None)
+        }
+        found => found,
+    }
 }
 
 /// What a published image declares; nothing where its repository does not tell.

@@ -15,6 +15,7 @@ mod locked;
 mod mistakes;
 mod older;
 mod parents;
+mod parents_files;
 mod planted;
 mod publish;
 mod readonly;
