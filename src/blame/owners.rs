@@ -1,8 +1,9 @@
-//! Whose a file is: what the databases of dpkg and apk say, with diversions, configuration files,
+//! Whose a file is: what the databases of dpkg, RPM and apk say, with diversions, configuration files,
 //! alternatives, and what is made of a package's files.
 
 mod apk;
 mod dpkg;
+mod rpm;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +16,7 @@ pub(super) const LARGEST: u64 = 256 << 20;
 
 /// Whether a package manager keeps what it knows in this file.
 pub(super) fn is_database(path: &str) -> bool {
-    dpkg::is_database(path) || apk::is_database(path)
+    dpkg::is_database(path) || apk::is_database(path) || rpm::is_database(path)
 }
 
 /// What package managers know.
@@ -30,6 +31,8 @@ struct Known {
     diversions: Vec<(String, String, String)>,
     /// Files that note something of one package.
     records: Vec<(String, usize)>,
+    /// Databases that cannot be read, a sentence each.
+    unread: Vec<String>,
 }
 
 /// Notes in the index whose its files are, of the databases by their paths.
@@ -37,6 +40,7 @@ pub(super) fn claim(index: &mut Index, databases: &BTreeMap<String, Vec<u8>>) {
     let mut known = Known::default();
     dpkg::learn(databases, &mut known);
     apk::learn(databases, &mut known);
+    rpm::learn(databases, &mut known);
     let places = Places::new(&index.files);
     let mut claims: HashMap<String, Claim> = HashMap::new();
     listed(&known, &places, &mut claims);
@@ -52,6 +56,7 @@ pub(super) fn claim(index: &mut Index, databases: &BTreeMap<String, Vec<u8>>) {
         file.claim = claims.get(&file.path).copied();
     }
     index.packages = known.packages;
+    index.unread.append(&mut known.unread);
 }
 
 /// What packages have, each at the place where it is.
