@@ -3,23 +3,33 @@
 
 use serde::Serialize;
 
-use super::size::{Node, packed};
+use super::size::{Node, rest_of};
 use crate::error::{Error, Result};
 use crate::units::Size;
 use crate::xml;
 
 const PAGE: &str = include_str!("page.html");
 
-/// The map's size, in the units of its own coordinates.
-const MAP: Area = Area {
+/// The map's size, in the units of its own coordinates, on a large screen and on a telephone's: each is
+/// drawn in about as many pixels, so that names can be read.
+const WIDE: Area = Area {
     x: 0.0,
     y: 0.0,
     width: 1200.0,
     height: 720.0,
 };
+const NARROW: Area = Area {
+    width: 340.0,
+    height: 560.0,
+    ..WIDE
+};
 
-/// How many levels are drawn.
+/// How many levels are drawn, and how many the table has.
 const DEPTH: usize = 4;
+const LEVELS: usize = 3;
+
+/// Parts of less than one in so many of all are summed up in the table.
+const SMALL: u64 = 200;
 
 /// What is too small to be seen is not drawn, in square units.
 const LEAST: f64 = 20.0;
@@ -47,7 +57,7 @@ struct Tile {
     width: String,
     height: String,
     hue: u64,
-    light: usize,
+    level: usize,
     /// What is written on it, if it has room for that.
     label: String,
     label_x: String,
@@ -56,45 +66,91 @@ struct Tile {
     title: String,
 }
 
+/// A map, for screens of one width.
+#[derive(Debug, Serialize)]
+struct Map {
+    class: &'static str,
+    width: f64,
+    height: f64,
+    tiles: Vec<Tile>,
+}
+
+/// A row of the table.
+#[derive(Debug, Serialize)]
+struct Row {
+    level: usize,
+    name: String,
+    size: String,
+    packed: String,
+    files: u64,
+    share: String,
+}
+
 #[derive(Debug, Serialize)]
 struct Values {
     title: String,
     sum: String,
-    note: String,
-    tiles: Vec<Tile>,
-    rows: Vec<[String; 4]>,
+    maps: [Map; 2],
+    rows: Vec<Row>,
 }
 
-/// The page of `node`, which is of `image` and summed up `by` something; `packed_size` is the size of
-/// its packed file.
+/// The page of `node`, which is of `image` and summed up `by` something.
 ///
 /// # Errors
 /// When it cannot be rendered, which is a bug.
-pub fn page(image: &str, by: &str, node: &Node, packed_size: Option<u64>) -> Result<String> {
-    let told = |bytes: u64| match packed_size {
-        Some(all) => Size::bytes(packed(all, bytes, node.bytes)).human(),
-        None => "unknown".into(),
+pub fn page(image: &str, by: &str, node: &Node) -> Result<String> {
+    let map = |class, area: Area| {
+        let mut tiles = vec![];
+        draw(&mut tiles, node, area, 0, 0);
+        let (width, height) = (area.width, area.height);
+        Map {
+            class,
+            width,
+            height,
+            tiles,
+        }
     };
-    let mut tiles = vec![];
-    draw(&mut tiles, node, MAP, 0, 0);
-    let rows = node.parts.iter().map(|part| {
-        let (size, files) = (Size::bytes(part.bytes).human(), part.files.to_string());
-        [part.name.clone(), size, told(part.bytes), files]
-    });
+    let mut rows = vec![];
+    list(&mut rows, node, 0, node.bytes);
+    let size = Size::bytes(node.bytes).human();
+    let packed = node.packed.map(|packed| Size::bytes(packed).human());
+    let packed = packed.map_or(String::new(), |packed| format!(", packed {packed}"));
     let values = Values {
         title: format!("{image} by {by}"),
-        sum: format!(
-            "{} in {} files",
-            Size::bytes(node.bytes).human(),
-            node.files
-        ),
-        note: "What a part has in the packed file is an estimate: its share by bytes on the disk."
-            .into(),
-        tiles,
-        rows: rows.collect(),
+        sum: format!("{size} in {} files{packed}", node.files),
+        maps: [map("wide", WIDE), map("narrow", NARROW)],
+        rows,
     };
     let page = xml::render(PAGE, values);
     page.map_err(|cause| Error::internal("the page of sizes cannot be rendered").cause(cause))
+}
+
+/// The parts of a node for the table, each before its own.
+fn list(rows: &mut Vec<Row>, node: &Node, level: usize, all: u64) {
+    let large = node
+        .parts
+        .iter()
+        .take_while(|part| part.bytes >= all / SMALL);
+    let (large, small) = node.parts.split_at(large.count());
+    for part in large {
+        rows.push(row(part, level, all));
+        if level + 1 < LEVELS {
+            list(rows, part, level + 1, all);
+        }
+    }
+    rows.extend(rest_of(small).map(|more| row(&more, level, all)));
+}
+
+fn row(part: &Node, level: usize, all: u64) -> Row {
+    let packed = part.packed.map(|packed| Size::bytes(packed).human());
+    Row {
+        level,
+        name: part.name.clone(),
+        size: Size::bytes(part.bytes).human(),
+        packed: packed.unwrap_or_else(|| "unknown".into()),
+        files: part.files,
+        share: format!("{:.1} %", part.bytes as f64 * 100.0 / all.max(1) as f64),
+    }
 }
 
 fn draw(tiles: &mut Vec<Tile>, node: &Node, area: Area, level: usize, hue: u64) {
@@ -114,7 +170,7 @@ fn draw(tiles: &mut Vec<Tile>, node: &Node, area: Area, level: usize, hue: u64) 
         width: number(area.width),
         height: number(area.height),
         hue,
-        light: 88 - 8 * level,
+        level,
         label,
         label_x: number(area.x + 3.0),
         label_y: number(area.y + 12.0),
@@ -218,6 +274,7 @@ mod tests {
             name: name.into(),
             files: 1,
             bytes,
+            packed: Some(bytes / 2),
             parts,
         }
     }
@@ -259,12 +316,14 @@ mod tests {
     fn names_never_become_markup_and_nothing_is_fetched() {
         let bad = "<script>alert(1)</script>&\"'";
         let tree = node("/", 100, vec![node(bad, 90, vec![]), node("b", 10, vec![])]);
-        let page = page(bad, "step", &tree, Some(50)).unwrap();
+        let page = page(bad, "step", &tree).unwrap();
         assert!(!page.contains("<script"), "{page}");
         assert!(page.contains("&lt;script&gt;"));
         for fetched in ["http", "src=", "url(", "@import", "href"] {
             assert!(!page.contains(fetched), "{fetched}");
         }
-        assert_eq!(page.matches("<rect").count(), 3);
+        // On two maps, and in the table.
+        assert_eq!(page.matches("<rect").count(), 6);
+        assert_eq!(page.matches("90.0 %").count(), 1);
     }
 }

@@ -32,6 +32,9 @@ pub struct Node {
     pub files: u64,
     /// Bytes that they take on the disk.
     pub bytes: u64,
+    /// Bytes of the packed file: an estimate, as some content packs better than other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<u64>,
     /// Its parts, the largest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Node>,
@@ -47,7 +50,7 @@ struct Sum {
 impl Sum {
     fn add<'n>(&mut self, mut names: impl Iterator<Item = &'n str>, bytes: u64) {
         self.files += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
         if let Some(name) = names.next() {
             let part = self.parts.entry(name.to_owned()).or_default();
             part.add(names, bytes);
@@ -62,13 +65,39 @@ impl Sum {
             name,
             files: self.files,
             bytes: self.bytes,
+            packed: None,
             parts,
         }
     }
 }
 
-/// What the files at and below the absolute path `top` cost.
-pub fn sizes(index: &Index, by: By, top: &str) -> Node {
+impl Node {
+    /// Shares `packed` bytes out among its parts, by their bytes out of `all`; no byte is lost.
+    fn share(&mut self, packed: u64, all: u64) {
+        self.packed = Some(packed);
+        let mut before = 0;
+        for part in &mut self.parts {
+            let share = |bytes: u64| {
+                let share = u128::from(packed) * u128::from(bytes) / u128::from(all.max(1));
+                share as u64
+            };
+            let after = part.bytes.saturating_add(before).min(all);
+            let own = share(after) - share(before);
+            before = after;
+            part.share(own, part.bytes);
+        }
+    }
+}
+
+/// How many levels of directories are told apart.
+const DEEPEST: usize = 64;
+
+/// What file systems need beside the files.
+const OWN: &str = "no file: the file systems themselves";
+
+/// What the files at and below the absolute path `top` cost; of all, with what the file systems take
+/// beside them. `packed` is the size of the packed file, where `top` is all.
+pub fn sizes(index: &Index, by: By, top: &str, packed: Option<u64>) -> Node {
     let mut sum = Sum::default();
     let dir = top.trim_end_matches('/');
     let within = |file: &&File| match file.path.strip_prefix(dir) {
@@ -91,75 +120,82 @@ pub fn sizes(index: &Index, by: By, top: &str) -> Node {
                     names.pop();
                 }
                 names.retain(|name| !name.is_empty());
+                names.truncate(DEEPEST);
                 names
             }
         };
         sum.add(names.iter().map(String::as_str), file.stored);
     }
-    sum.node(top.to_owned())
+    let mut all = sum.node(top.to_owned());
+    let files = all.bytes;
+    if let Some(packed) = packed {
+        all.share(packed, files);
+    }
+    let own = index.used.filter(|_| dir.is_empty());
+    let own = own.and_then(|used| used.checked_sub(files)).unwrap_or(0);
+    if own > 0 {
+        all.bytes += own;
+        let at = all.parts.partition_point(|part| part.bytes >= own);
+        let node = Node {
+            name: OWN.to_owned(),
+            files: 0,
+            bytes: own,
+            // Zeroes, nearly all of it.
+            packed: packed.map(|_| 0),
+            parts: vec![],
+        };
+        all.parts.insert(at, node);
+    }
+    all
 }
 
-/// What of a packed file of `packed` bytes a part of `bytes` out of `all` has: its share. An estimate,
-/// as some content is packed better than other.
-pub fn packed(packed: u64, bytes: u64, all: u64) -> u64 {
-    let share = u128::from(packed) * u128::from(bytes) / u128::from(all.max(1));
-    share as u64
-}
-
-/// A tree for a terminal: parts of at least one in `least` of all, down to `depth` levels; `packed` is
-/// the size of the packed file.
-pub fn tree(node: &Node, depth: usize, least: u64, packed: Option<u64>) -> String {
-    let mut text = String::new();
-    let head = match packed {
+/// A tree for a terminal: parts of at least one in `least` of all, down to `depth` levels.
+pub fn tree(node: &Node, depth: usize, least: u64) -> String {
+    let head = match node.packed {
         Some(_) => format!("{:>10}  {:>10}  {:>7}  PART\n", "SIZE", "PACKED", "FILES"),
         None => format!("{:>10}  {:>7}  PART\n", "SIZE", "FILES"),
     };
-    text += &head;
-    let limits = Limits {
-        all: node.bytes,
-        least: node.bytes / least.max(1),
-        packed,
-    };
-    branch(&mut text, node, (0, depth), &limits);
+    let mut text = head;
+    branch(&mut text, node, (0, depth), node.bytes / least.max(1));
     text
 }
 
-struct Limits {
-    all: u64,
-    least: u64,
-    packed: Option<u64>,
-}
-
-fn branch(text: &mut String, node: &Node, (level, depth): (usize, usize), limits: &Limits) {
-    row(text, level, &node.name, (node.bytes, node.files), limits);
+fn branch(text: &mut String, node: &Node, (level, depth): (usize, usize), least: u64) {
+    row(text, level, node);
     if level == depth {
         return;
     }
-    let count = node
-        .parts
-        .iter()
-        .take_while(|part| part.bytes >= limits.least);
-    let count = count.count();
-    for part in &node.parts[..count] {
-        branch(text, part, (level + 1, depth), limits);
+    let count = node.parts.iter().take_while(|part| part.bytes >= least);
+    let (large, rest) = node.parts.split_at(count.count());
+    for part in large {
+        branch(text, part, (level + 1, depth), least);
     }
-    let rest = &node.parts[count..];
-    if let Some(more) = (!rest.is_empty()).then_some(rest.len()) {
-        let bytes = rest.iter().map(|part| part.bytes).sum();
-        let files = rest.iter().map(|part| part.files).sum();
-        let name = format!("{more} smaller");
-        row(text, level + 1, &name, (bytes, files), limits);
+    if let Some(more) = rest_of(rest) {
+        row(text, level + 1, &more);
     }
 }
 
-fn row(text: &mut String, level: usize, name: &str, (bytes, files): (u64, u64), limits: &Limits) {
-    let size = Size::bytes(bytes).human();
+/// Several parts as one; nothing of none.
+pub(super) fn rest_of(parts: &[Node]) -> Option<Node> {
+    let first = parts.first()?;
+    let sum = |of: fn(&Node) -> u64| parts.iter().map(of).fold(0, u64::saturating_add);
+    Some(Node {
+        name: format!("{} smaller", parts.len()),
+        files: sum(|part| part.files),
+        bytes: sum(|part| part.bytes),
+        packed: first.packed.map(|_| sum(|part| part.packed.unwrap_or(0))),
+        parts: vec![],
+    })
+}
+
+fn row(text: &mut String, level: usize, node: &Node) {
+    let size = Size::bytes(node.bytes).human();
     let indent = "  ".repeat(level);
-    let name = printable(name);
-    let _ = match limits.packed {
-        Some(all) => {
-            let share = Size::bytes(packed(all, bytes, limits.all)).human();
-            writeln!(text, "{size:>10}  {share:>10}  {files:>7}  {indent}{name}")
+    let (name, files) = (printable(&node.name), node.files);
+    let _ = match node.packed {
+        Some(packed) => {
+            let packed = Size::bytes(packed).human();
+            writeln!(text, "{size:>10}  {packed:>10}  {files:>7}  {indent}{name}")
         }
         None => writeln!(text, "{size:>10}  {files:>7}  {indent}{name}"),
     };
@@ -206,17 +242,17 @@ mod tests {
     fn every_byte_counts_once() {
         let index = index();
         for by in [By::Step, By::Package, By::Directory] {
-            let all = sizes(&index, by, "/");
+            let all = sizes(&index, by, "/", None);
             assert_eq!((all.bytes, all.files), (100_000, 5), "{by:?}");
         }
-        let usr = sizes(&index, By::Directory, "/usr");
+        let usr = sizes(&index, By::Directory, "/usr", None);
         assert_eq!((usr.bytes, usr.files), (99_000, 3));
         let named = |node: &Node| -> Vec<(String, u64)> {
             let parts = node.parts.iter();
             parts.map(|part| (part.name.clone(), part.bytes)).collect()
         };
         assert_eq!(named(&usr), [("bin".into(), 90_000), ("lib".into(), 9000)]);
-        let packages = sizes(&index, By::Package, "/");
+        let packages = sizes(&index, By::Package, "/", None);
         let first = &named(&packages)[..2];
         assert_eq!(first[0].1 + first[1].1, 99_000);
         assert_eq!(packages.parts[2].name, "no package");
@@ -224,8 +260,8 @@ mod tests {
 
     #[test]
     fn a_tree_shows_what_counts_and_sums_up_the_rest() {
-        let all = sizes(&index(), By::Directory, "/");
-        let shown = tree(&all, 2, 20, Some(50_000));
+        let all = sizes(&index(), By::Directory, "/", Some(50_000));
+        let shown = tree(&all, 2, 20);
         assert_eq!(
             shown.lines().collect::<Vec<_>>(),
             [
@@ -237,5 +273,36 @@ mod tests {
                 "    1000 B       500 B        1    1 smaller",
             ]
         );
+    }
+
+    /// Of the disk and of the packed file, to the last byte.
+    #[test]
+    fn parts_add_up_to_what_is_in_use_and_to_the_packed_file() {
+        let index = Index {
+            used: Some(1_234_567),
+            ..index()
+        };
+        fn whole(node: &Node) {
+            let sum = |of: fn(&Node) -> u64| node.parts.iter().map(of).sum::<u64>();
+            if !node.parts.is_empty() {
+                assert_eq!(sum(|part| part.bytes), node.bytes, "{node:?}");
+                let packed = sum(|part| part.packed.unwrap());
+                assert_eq!(Some(packed), node.packed, "{node:?}");
+            }
+            node.parts.iter().for_each(whole);
+        }
+        for by in [By::Step, By::Package] {
+            let all = sizes(&index, by, "/", Some(33_331));
+            assert_eq!((all.bytes, all.packed), (1_234_567, Some(33_331)));
+            assert_eq!(all.parts[0].name, OWN);
+            assert_eq!(
+                (all.parts[0].bytes, all.parts[0].packed),
+                (1_134_567, Some(0))
+            );
+            whole(&all);
+        }
+        // What is below a directory is no file system.
+        let usr = sizes(&index, By::Directory, "/usr", None);
+        assert_eq!((usr.bytes, usr.packed), (99_000, None));
     }
 }

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum as _;
-use serde::Serialize;
-
 use super::place::RepositoryArgs;
 use super::{App, image, out};
 use crate::blame::page::page;
-use crate::blame::size::{By, Node, sizes, tree};
-use crate::error::{Error, Result};
+use crate::blame::size::{By, sizes, tree};
+use crate::error::Result;
+use crate::host::outlet::Outlet;
+use clap::ValueEnum as _;
 
 /// What a terminal gets: so many levels, and parts of at least one in so many of all.
 const DEPTH: usize = 2;
@@ -38,33 +37,19 @@ pub(crate) struct ImageSize {
     repository: RepositoryArgs,
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Printed<'a> {
-    #[serde(flatten)]
-    all: &'a Node,
-    /// Size of the packed file, in bytes.
-    packed: Option<u64>,
-}
-
 impl ImageSize {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let files = image::files(app, &self.repository, &self.image)?;
-        let all = sizes(&files.index, self.by, "/");
+        let all = sizes(&files.index, self.by, "/", files.packed);
         if self.json {
-            return out::json(&Printed {
-                all: &all,
-                packed: files.packed,
-            });
+            return out::json(&all);
         }
         let Some(file) = &self.html else {
-            return out::print(&tree(&all, DEPTH, LEAST, files.packed));
+            return out::print(&tree(&all, DEPTH, LEAST));
         };
         let by = self.by.to_possible_value();
         let by = by.as_ref().map_or("part", |value| value.get_name());
-        let page = page(&self.image, by, &all, files.packed)?;
-        std::fs::write(file, page).map_err(|cause| {
-            Error::usage(format!("{} cannot be written", file.display())).cause(cause)
-        })
+        let page = page(&self.image, by, &all)?;
+        Outlet::of(file)?.write(page.as_bytes())
     }
 }

@@ -5,6 +5,7 @@ use imgforge::sbom::{Kind, Package};
 
 use super::{companions, contents, package};
 use crate::repository::world::*;
+use crate::support::{Run as _, names, under};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -34,8 +35,8 @@ fn index(version: &str, motd: &str) -> Index {
         stage: stage.into(),
         place: Some(format!("recipes/web-node.yaml:{}", stage.len())),
         commit: Some("c0ffee".into()),
-        blind: false,
         steps,
+        ..Layer::default()
     };
     let step = Step {
         number: 1,
@@ -65,7 +66,7 @@ fn index(version: &str, motd: &str) -> Index {
             path: "/etc/machine-id.old".into(),
             layer: 2,
         }],
-        unread: vec![],
+        ..Index::default()
     }
 }
 
@@ -135,4 +136,67 @@ fn published_images_say_where_their_files_are_from() {
     publish(&repository, &world.disk("three"));
     let old = world.run(&["blame", "web-node@3:/etc/motd"]);
     old.exits(2).says(&["web-node@3 has no index of its files"]);
+}
+
+/// An image that this host has built, with an index in its sealed layer.
+fn built() -> World {
+    let world = World::publishing();
+    world.disk_file("files/disk.raw");
+    world.image("small", crate::support::world::IMPORT);
+    world.ok(&["build", "small", "--until", "install"]);
+    world.finish("small", &world.disk("one"));
+    let sealed = world.path("state/store").join(world.key("small", "seal"));
+    index("3.5.1-1", "one").write(&sealed).unwrap();
+    let packages = [package("openssl", "3.5.1-1", "")];
+    contents(Kind::Deb, &packages).write(&sealed).unwrap();
+    world
+}
+
+#[test]
+fn a_build_without_work_reads_no_index() {
+    let world = built();
+    let calls = world.path("calls");
+    let opened = |words: &[&str]| {
+        let strace = ["strace", "-f", "-qq", "-e", "trace=open,openat", "-o"];
+        let strace = [&strace[..], &[calls.to_str().unwrap()]].concat();
+        under(&strace, &world.command(words)).said().ok();
+        let calls = std::fs::read_to_string(&calls).unwrap();
+        calls
+            .lines()
+            .filter(|line| line.contains("files.zst"))
+            .count()
+    };
+    assert_eq!(opened(&["build", "small"]), 0);
+    assert_eq!(opened(&["plan", "small"]), 0);
+    // It would be seen.
+    assert_eq!(opened(&["blame", "small:/etc/motd"]), 1);
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    let world = built();
+    for words in [
+        &["blame", "small:/etc/motd"][..],
+        &["size", "small"],
+        &["size", "small", "--json"],
+        &["diff", "small", "small"],
+    ] {
+        let mut command = world.command(words);
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        command.stdout(full.unwrap());
+        let said = command.said();
+        said.exits(1)
+            .says(&["standard output", "No space left on device"]);
+    }
+    // A page is there as a whole, or as it was.
+    let dir = world.path("full");
+    std::fs::create_dir(&dir).unwrap();
+    let page = dir.join("size.html");
+    std::fs::write(&page, "before").unwrap();
+    let limited = ["prlimit", "--fsize=1000", "--"];
+    let words = ["size", "small", "--html", page.to_str().unwrap()];
+    let said = under(&limited, &world.command(&words)).said();
+    said.exits(1).says(&["size.html"]);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "before");
+    assert_eq!(names(&dir), ["size.html"]);
 }
