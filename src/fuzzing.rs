@@ -23,7 +23,7 @@ use crate::store::remote::shared_entry;
 use crate::targets::tree;
 use crate::ui::Ui;
 use crate::units::Size;
-use crate::{distro, ext4, index, installers, pull, registry, sbom};
+use crate::{blame, distro, ext4, index, installers, pull, registry, sbom};
 
 /// A parser, and what feeds it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("cyclonedx", cyclonedx),
     ("ext4", ext4_tree),
     ("ext4-scan", ext4_scan),
+    ("files-index", blame::fuzzing::index),
     ("fstab", fstab),
     ("gpt", gpt),
     ("http-answer", http_answer),
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("index", index_text),
     ("journal", journal),
     ("nested", nested),
+    ("owners", blame::fuzzing::packages),
     ("packages", packages),
     ("promises", promises),
     ("protocol", runner),

@@ -11,6 +11,7 @@ pub mod changes;
 pub(crate) mod disk;
 mod downloads;
 mod format;
+pub(crate) mod fuzzing;
 mod index;
 pub(crate) mod overlay;
 mod owners;
