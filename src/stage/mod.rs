@@ -53,6 +53,9 @@ pub struct Context<'a> {
     pub label: String,
     /// The stage's key.
     pub key: Key,
+    /// What a build of the same recipe has, too, however it was fetched: what names derive from that a lock
+    /// does not know.
+    pub seed: Key,
     /// `IMAGE_VERSION` of the image.
     pub version: &'a str,
 }

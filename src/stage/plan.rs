@@ -145,6 +145,13 @@ impl Planned {
     pub fn fetches(&self) -> bool {
         self.part.fetches(self.stage.row())
     }
+
+    /// What the recipe says of the stage, as a digest: without what is below it, its age, and a lock.
+    pub fn seed(&self) -> Key {
+        let below = self.stage.row().below;
+        let seed = self.inputs.of_recipe(below);
+        seed.unwrap_or_else(|_| self.key.clone())
+    }
 }
 
 /// What a plan begins with: the plan of the image below, up to its sealed disk; a revision of a

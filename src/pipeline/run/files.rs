@@ -55,6 +55,7 @@ impl Run<'_> {
             logs,
             label,
             key: planned.key.clone(),
+            seed: planned.seed(),
             version: self.plan.version(),
         }
     }

@@ -1,7 +1,7 @@
 //! What an installation depends on.
 
 use super::stage::{STAGE, VERSION};
-use super::virt_install;
+use super::{bootstrap, virt_install};
 use crate::error::Result;
 use crate::host::foreign;
 use crate::pull::Pin;
@@ -30,8 +30,11 @@ pub(super) fn installed(request: &Request<'_>, install: &Install) -> Result<Inpu
         _ => inputs.fields("install", install),
     }
     let arch = recipe.machine.arch;
-    if matches!(install, Install::Bootstrap(_)) && arch.is_foreign() {
-        inputs.value("how foreign programs run", foreign::VERSION);
+    if matches!(install, Install::Bootstrap(_)) {
+        inputs.value("the bootstrap", bootstrap::VERSION);
+        if arch.is_foreign() {
+            inputs.value("how foreign programs run", foreign::VERSION);
+        }
     }
     inputs.value("machine.arch", arch);
     inputs.value("machine.disk", recipe.machine.disk);

@@ -97,7 +97,7 @@ fn method(
                 machine: &recipe.machine,
                 mirrors: &recipe.mirrors,
                 site_mirrors: mirrors.map(Vec::as_slice).unwrap_or_default(),
-                seed: context.key.as_str(),
+                seed: context.seed.as_str(),
                 fetching: context.fetching,
                 relay: context.relay(scratch, "proxy.log"),
                 scratch,

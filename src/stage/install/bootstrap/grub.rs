@@ -55,7 +55,9 @@ END
 for modules in "$1"/lib/modules/*; do
     version=${{modules##*/}}
     if [ -e "$1/boot/{kernel}-$version" ] && ! [ -e "$1/boot/initrd.img-$version" ]; then
-        chroot "$1" update-initramfs -c -k "$version"
+        # As old as the kernel, whose package tells: an initrd has the times of the files in it.
+        SOURCE_DATE_EPOCH=$(stat -c %Y "$1/boot/{kernel}-$version") \
+            chroot "$1" update-initramfs -c -k "$version"
         INITRD=Yes chroot "$1" linux-update-symlinks install "$version" "/boot/{kernel}-$version"
     fi
 done

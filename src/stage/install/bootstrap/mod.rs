@@ -29,6 +29,9 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+/// Grows when a bootstrap makes other disks of the same inputs.
+pub const VERSION: u32 = 1;
+
 /// Everything that a bootstrap depends on.
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -42,7 +45,7 @@ pub struct Input<'a> {
     pub mirrors: &'a Mirrors,
     /// The mirrors of imgforge.yaml for this distribution, in order; empty: none.
     pub site_mirrors: &'a [Address],
-    /// What the disk's UUIDs derive from: the stage's key.
+    /// What the disk's UUIDs derive from: a digest of what the recipe says of the stage.
     pub seed: &'a str,
     /// What is fetched, and may be.
     pub fetching: &'a Fetching,
