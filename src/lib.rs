@@ -45,6 +45,7 @@
 //! * `toolbox`: read-only disks with programs for a guest's steps
 //! * `store`: finished layers, and who owns what is unfinished
 //! * `proxy`: the package mirror of guests
+//! * `kit`: all that locked builds need, in one signed file
 //! * `gpg`: who signs, and whose signatures count
 //! * `distro`: what is known of distributions and their mirrors
 //! * `installers`: unattended installers, each with everything about it
@@ -105,6 +106,7 @@ pub mod http;
 pub mod hypervisor;
 pub mod index;
 pub mod installers;
+pub mod kit;
 pub mod lock;
 pub mod machine;
 mod mutex;

@@ -14,6 +14,7 @@ mod globals;
 mod image;
 mod init;
 mod jobs;
+mod kit;
 mod list;
 mod lock;
 mod logs;
@@ -83,6 +84,8 @@ pub(crate) enum Verb {
     Build(build::Build),
     /// Writes down what the last build fetched, so that the next one fetches nothing else
     Lock(lock::WriteLock),
+    /// Takes what locked builds need to hosts without a network
+    Kit(kit::Kit),
     /// Builds an image again from its lock, and says which files become other ones
     Verify(verify::Verify),
     /// Shows what a build would run, and why
@@ -140,6 +143,7 @@ impl Verb {
             Verb::Schema(verb) => verb.run(),
             Verb::Build(verb) => verb.run(app),
             Verb::Lock(verb) => verb.run(app),
+            Verb::Kit(verb) => verb.run(app),
             Verb::Verify(verb) => verb.run(app),
             Verb::Plan(verb) => verb.run(app),
             Verb::Status(verb) => verb.run(app),

@@ -4,6 +4,7 @@ mod advised;
 pub mod clean;
 pub mod graph;
 mod guard;
+pub mod kit;
 pub mod lock;
 pub mod log;
 pub mod metrics;

@@ -17,6 +17,7 @@ mod guest;
 mod http;
 mod hypervisor;
 mod index;
+mod kits;
 mod layers;
 mod layers_vm;
 mod layouts;

@@ -1,0 +1,196 @@
+//! A kit, put where builds look for what it has.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::digest;
+use crate::error::{Context as _, Error, Result};
+use crate::host::outlet::{Folder, Overwrite};
+use crate::host::temporary::Temporary;
+use crate::kit::{Image, Kit, RecipeFile};
+use crate::lock::Lock;
+use crate::pipeline::{Session, lock};
+use crate::proxy::Cache;
+use crate::recipe::config::FILE as CONFIG;
+
+/// The largest file of a recipe repository that is held in memory, in bytes.
+const LARGEST_LOCK: u64 = 64 << 20;
+
+/// The recipe repository that a kit goes into.
+#[derive(Debug)]
+pub struct Target<'t> {
+    /// Its root, an absolute path without links.
+    pub root: &'t Path,
+    /// Whether files that are others than the kit's give way.
+    pub overwrite: bool,
+}
+
+/// What was imported.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Files of the recipe repository that were written.
+    pub written: Vec<String>,
+    /// The repository has an imgforge.yaml of its own, which stays.
+    pub own_config: bool,
+}
+
+impl Target<'_> {
+    /// Writes the files of the recipe repository that are not there. What is there and another one stays, and
+    /// then nothing is written, unless it may be replaced; an imgforge.yaml stays in any case.
+    ///
+    /// # Errors
+    /// When something would have to be replaced, or cannot be written.
+    pub fn write(&self, kit: &Kit) -> Result<Imported> {
+        let mut imported = Imported::default();
+        let (mut new, mut others) = (vec![], vec![]);
+        for file in &kit.manifest.files {
+            let path = self.root.join(&file.path);
+            match self.is_there(file)? {
+                Some(true) => {}
+                Some(false) if file.path == CONFIG => imported.own_config = true,
+                Some(false) => {
+                    others.push(file.path.clone());
+                    new.push((path, file));
+                }
+                None => new.push((path, file)),
+            }
+        }
+        if !others.is_empty() && !self.overwrite {
+            let root = self.root.display();
+            return Err(Error::usage(format!(
+                "{} files of {root} are others than the kit's",
+                others.len()
+            ))
+            .evidence(others)
+            .hint("--overwrite replaces them; -C DIR names another directory"));
+        }
+        for directory in &kit.manifest.directories {
+            self.make(Path::new(&directory.path), Some(directory.mode))?;
+        }
+        for (path, file) in new {
+            let parent = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+            self.make(parent, None)?;
+            put(kit, file, &path)?;
+            imported.written.push(file.path.clone());
+        }
+        Ok(imported)
+    }
+
+    /// Whether a file is there as the kit has it; nothing where there is none.
+    fn is_there(&self, file: &RecipeFile) -> Result<Option<bool>> {
+        let path = self.root.join(&file.path);
+        let doing = || format!("reading {}", path.display());
+        let Ok(found) = path.symlink_metadata() else {
+            return Ok(None);
+        };
+        if !found.is_file() || found.len() != file.size {
+            return Ok(Some(false));
+        }
+        let found = digest::file_sha256(&path).doing(doing)?;
+        Ok(Some(found == file.sha256.as_str()))
+    }
+
+    /// Makes a directory below the root, and those on the way to it; a link is no directory. One that is new
+    /// gets these permissions.
+    fn make(&self, path: &Path, mode: Option<u32>) -> Result<()> {
+        let mut at = self.root.to_owned();
+        for part in path.components() {
+            at.push(part);
+            let doing = || format!("making {}", at.display());
+            match at.symlink_metadata() {
+                Ok(found) if found.is_dir() => continue,
+                Ok(_) => {
+                    return Err(Error::usage(format!("{} is not a directory", at.display()))
+                        .cause("the kit has files below it")
+                        .hint("move it away, or import into another directory: -C DIR"));
+                }
+                Err(_) => std::fs::create_dir(&at).doing(doing)?,
+            }
+            let whole = at.strip_prefix(self.root) == Ok(path);
+            let mode = mode.filter(|_| whole).unwrap_or(0o755) & !0o002;
+            std::fs::set_permissions(&at, Permissions::from_mode(mode)).doing(doing)?;
+        }
+        Ok(())
+    }
+}
+
+fn put(kit: &Kit, file: &RecipeFile, path: &Path) -> Result<()> {
+    let doing = || format!("writing {}", path.display());
+    let dir = path.parent().unwrap_or(path);
+    let folder = Folder::straight(dir).doing(doing)?;
+    let name = path.file_name().unwrap_or_default();
+    let new = folder.outlet(name, Overwrite::Anything)?.create(0o600)?;
+    let mut to = new.file();
+    kit.copy(&file.sha256, &mut to)?;
+    to.flush().doing(doing)?;
+    let mode = Permissions::from_mode(file.mode & !0o002);
+    to.set_permissions(mode).doing(doing)?;
+    new.appear()
+}
+
+/// The locks of a kit, with their paths in the repository.
+///
+/// # Errors
+/// When one is broken, or the kit has what none of them names, or lacks what one names.
+pub fn locks(kit: &Kit) -> Result<Vec<(Lock, &str)>> {
+    let refuse = |why: String| Error::gate("the kit is refused").cause(why);
+    let scratch = Temporary::new()?;
+    let mut all = vec![];
+    let mut named = BTreeSet::new();
+    for Image { name, lock } in &kit.manifest.images {
+        let mut files = kit.manifest.files.iter();
+        let file = files.find(|file| file.path == *lock);
+        let file = file.ok_or_else(|| refuse(format!("it has no lock of {name}")))?;
+        let path = scratch.path().join("lock");
+        std::fs::write(&path, kit.bytes(&file.sha256, LARGEST_LOCK)?)
+            .doing(|| format!("writing {}", path.display()))?;
+        let found = Lock::read(&path, name).map_err(|error| refuse(error.message().to_owned()))?;
+        named.extend(found.names().into_iter().map(|one| one.digest));
+        all.push((found, lock.as_str()));
+    }
+    let contents = kit.manifest.contents.iter();
+    let has: BTreeSet<String> = contents.map(|one| one.named.clone()).collect();
+    if let Some(more) = has.difference(&named).next() {
+        return Err(refuse(format!("it has {more}, which no lock of it names")));
+    }
+    match named.difference(&has).next() {
+        Some(lacks) => Err(refuse(format!(
+            "it has not {lacks}, which a lock of it names"
+        ))),
+        None => Ok(all),
+    }
+}
+
+/// Adds what the locks of a kit name to what this host has, and keeps it as long as the locks are there; how
+/// many contents that were.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn import(session: &Session, kit: &Kit, locks: &[(Lock, &str)]) -> Result<usize> {
+    let mut added = 0;
+    session.store.prepare()?;
+    let beside = session.store.state().join("kit");
+    let scratch = session.host.ledger()?.scratch(&beside)?;
+    for (lock, path) in locks {
+        for named in lock.names() {
+            let here = lock::place(session, &named)?;
+            let mut contents = kit.manifest.contents.iter();
+            let content = contents.find(|one| one.named == named.digest);
+            let Some(content) = content.filter(|_| here.is_none()) else {
+                continue;
+            };
+            let path = scratch.path().join("content");
+            let doing = || format!("writing {}", path.display());
+            let mut file = File::create(&path).doing(doing)?;
+            kit.copy(&content.sha256, &mut file)?;
+            lock::put(session, lock, &named, &path)?;
+            added += 1;
+        }
+        let cache = Cache::new(session.store.state(), session.config.store.cache_size);
+        cache.keep_locked(&session.repo.root().join(path), &BTreeSet::new())?;
+    }
+    Ok(added)
+}
