@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::pull::Which;
 use super::{App, out};
 use crate::blockdev::{Disk, disks};
-use crate::deploy::{self, Options};
+use crate::deploy::{self, Options, Own};
 use crate::deployment::DiskRule;
 use crate::error::{Context as _, Result};
 use crate::pull::Reference;
@@ -39,6 +39,9 @@ pub(crate) struct DeployDisk {
     /// Writes to the disk that RULE fits
     #[arg(long, value_name = "RULE")]
     disk: DiskRule,
+    /// Gives the disk what FILE says is this machine's own: name, keys, network, files
+    #[arg(long, value_name = "FILE")]
+    machine: Option<PathBuf>,
     /// Writes to a disk that is not empty: all that is on it is lost
     #[arg(long)]
     replace: bool,
@@ -60,11 +63,16 @@ impl Deploy {
 
 impl DeployDisk {
     fn run(&self, app: &App) -> Result<()> {
+        let own = match &self.machine {
+            Some(file) => Own::read(file)?,
+            None => Own::default(),
+        };
         let path = self.path()?;
         let mut disk = Disk::open(&path)?;
         self.which.find(app, &self.image, |session, image| {
             let options = Options {
                 replace: self.replace,
+                own,
                 threads: app.globals.most()?,
             };
             let deployed = deploy::install(session, image, &mut disk, options)?;

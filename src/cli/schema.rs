@@ -3,13 +3,16 @@
 use super::out;
 use crate::error::Result;
 use crate::recipe::{reference, schema};
-use crate::{sysprep, targets};
+use crate::{deploy, sysprep, targets};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Schema {
     /// The schema of imgforge.yaml instead of a recipe's
     #[arg(long)]
     config: bool,
+    /// The schema of the machine files of `deploy disk` instead of a recipe's
+    #[arg(long, conflicts_with = "config")]
+    machine: bool,
     /// Prints the reference for people: docs/recipe.md
     #[arg(long, hide = true)]
     markdown: bool,
@@ -28,7 +31,9 @@ impl Schema {
         if self.targets {
             return out::print(&targets::markdown());
         }
-        if self.config {
+        if self.machine {
+            out::json(&deploy::schema())
+        } else if self.config {
             out::json(schema::config())
         } else {
             out::json(&schema::written())

@@ -4,9 +4,11 @@
 mod adapt;
 mod plan;
 mod record;
+mod view;
 mod write;
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -17,18 +19,24 @@ use crate::error::{Error, Result};
 use crate::pull::{self, Image, Session};
 use crate::ui::{Event, Unit};
 use crate::units::Size;
+use adapt::Root;
 use plan::{Before, Plan};
 use record::{Record, State};
+use view::View;
 use write::Installation;
+
+pub use adapt::{Own, schema};
 
 /// The name of this work in events.
 const STAGE: &str = "deploy";
 
 /// How an image is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Whether what is on the disk may be lost.
     pub replace: bool,
+    /// What is this machine's own.
+    pub own: Own,
     /// How many threads decode; default: one a core.
     pub threads: Option<NonZeroUsize>,
 }
@@ -81,7 +89,8 @@ pub fn install(
         sha512: image.sha512.clone(),
         size: disk.size(),
     };
-    let wanted = wanted(image, disk.size());
+    options.own.check_machine(Path::new("/sys"))?;
+    let wanted = wanted(image, disk.size(), options.own.digest());
     let record = match decide(disk, wanted, options.replace)? {
         Decision::Nothing => return Ok(deployed),
         Decision::Begin(record) => record,
@@ -101,6 +110,7 @@ pub fn install(
     });
     let known = pull::whole(session, image, &ui)?;
     let plan = Plan::new(&known, disk.size())?;
+    let puts = adapt::puts(&View::new(&known), &plan.root, &options.own)?;
     disk.make_writable()?;
     ui.step(match record.done {
         0 => "writing",
@@ -109,6 +119,10 @@ pub fn install(
     let total = known.layout().size();
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let opened: &Disk = disk;
+    let root = Root {
+        disk: opened,
+        part: &plan.root,
+    };
     let installation = Installation {
         device: opened,
         image: &known,
@@ -116,7 +130,7 @@ pub fn install(
         threads: options.threads.map_or(cores, NonZeroUsize::get),
         part: Installation::PART,
         progress: &|at| ui.progress(at, total, Unit::Bytes),
-        adapt: &|_| adapt::run(opened, &plan.root, &ui),
+        adapt: &|_| root.adapt(&puts, &ui),
     };
     installation.run(record)?;
     deployed.written = true;
@@ -130,8 +144,8 @@ pub fn install(
 }
 
 /// The record of an installation that has not begun.
-fn wanted(image: &Image, disk: u64) -> Record {
-    let plan = format!("deploy 1\n{}\n{disk}\n", image.sha512);
+fn wanted(image: &Image, disk: u64, own: &str) -> Record {
+    let plan = format!("deploy 1\n{}\n{disk}\n{own}\n", image.sha512);
     Record {
         sequence: 0,
         state: State::Writing,

@@ -138,7 +138,7 @@ fn adapt(root: &crate::gpt::Partition, device: &dyn Device) -> Result<()> {
 /// Installs on a disk, in parts of 1 MiB; whether anything was left to do.
 fn run(known: &Known, device: &Memory) -> bool {
     let plan = Plan::new(known, device.size()).unwrap();
-    let record = match decide(device, wanted(&published(), device.size()), true).unwrap() {
+    let record = match decide(device, wanted(&published(), device.size(), ""), true).unwrap() {
         Decision::Nothing => return false,
         Decision::Begin(record) | Decision::Resume(record) => record,
     };
@@ -273,7 +273,7 @@ fn what_others_put_on_the_disk_after_a_cut_is_not_ours() {
         // Another installer writes its table, and leaves the record.
         state[..PLACE as usize].copy_from_slice(&other[..PLACE as usize]);
         let device = Memory::new(state);
-        let error = decide(&device, wanted(&published(), device.size()), false).unwrap_err();
+        let error = decide(&device, wanted(&published(), device.size(), ""), false).unwrap_err();
         told.insert(error.causes().concat());
     }
     let mut told: Vec<_> = told.into_iter().collect();

@@ -311,7 +311,10 @@ impl<'f> Fs<'f> {
     }
 
     /// The file with this number.
-    fn inode(&self, number: u64) -> io::Result<Inode> {
+    ///
+    /// # Errors
+    /// When there is none, it cannot be read, or has what is not known here.
+    pub(crate) fn inode(&self, number: u64) -> io::Result<Inode> {
         let raw = self.raw_inode(number)?;
         let (mode, flags) = (u32::from(u16_at(&raw, 0)), u32_at(&raw, 0x20));
         let long = mode & 0o170_000 == Inode::FILE || self.features & LARGE_DIRECTORIES != 0;

@@ -43,6 +43,7 @@ pub use repository::Repository;
 pub use schema::{annotate, definition, describe, schema};
 pub use shell::Shell;
 pub use short::{COMMON, lengthen};
+pub(crate) use sshkey::is_line as is_authorized_key;
 pub use step::{Step, When, check};
 pub use system::System;
 pub use tools::{Fetched, Tools};

@@ -6,7 +6,7 @@ use ssh_key::PublicKey;
 
 /// Whether a text is a line of `authorized_keys`. (The crate's own `authorized_keys::Entry` takes
 /// no blanks inside of quotes, as in `command="a b" ssh-ed25519 …`.)
-pub(super) fn is_line(text: &str) -> bool {
+pub(crate) fn is_line(text: &str) -> bool {
     let text = text.trim();
     let key = |text: &str| PublicKey::from_str(text.trim_start()).is_ok();
     !text.contains('\n') && (key(text) || options_end(text).is_some_and(|end| key(&text[end..])))

@@ -9,6 +9,7 @@ use super::{Place, Walker};
 use crate::access::{GroupName, Mode, Owner, UserName};
 use crate::address::{Address, Mirror, OciAddress};
 use crate::channels::Share;
+use crate::deployment::{Cidr, HostName, Ip, Mac};
 use crate::digest::Sha256;
 use crate::index::Reference;
 use crate::installers::AnswerFile;
@@ -51,6 +52,10 @@ fn wrong(text: &str, format: &str) -> Option<(String, Option<String>)> {
         "answers" => text.parse::<AnswerFile>().err(),
         "network" => text.parse::<Network>().err(),
         "mirror" => text.parse::<Mirror>().err(),
+        "mac" => text.parse::<Mac>().err(),
+        "cidr" => text.parse::<Cidr>().err(),
+        "ip" => text.parse::<Ip>().err(),
+        "host-name" => text.parse::<HostName>().err(),
         _ => None,
     };
     Some((message?, None))

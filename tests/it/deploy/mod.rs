@@ -1,6 +1,8 @@
 //! `imgforge deploy`: a published image on a disk, verified first, whole, and once.
 
+mod device;
 mod disk;
 mod gpt;
+mod machine;
 mod refused;
 pub(crate) mod world;
