@@ -61,6 +61,14 @@ pub(super) struct Link {
     pub(super) runtime: Runtime,
 }
 
+impl Link {
+    /// Whether each guest on the network `user` has a name space of its own: the host's daemon starts QEMU
+    /// where it is itself.
+    pub(super) fn has_own_networks(&self) -> bool {
+        self.private.is_some() || self.session
+    }
+}
+
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link")

@@ -55,6 +55,9 @@ impl Machine {
 
     /// Writes down a domain that does not exist yet, and makes its private directory.
     pub(super) fn reserve(link: Arc<Link>, spec: &Spec, ledger: &Ledger) -> Result<Machine> {
+        if link.isolated {
+            may_be_isolated(spec, link.has_own_networks())?;
+        }
         let written = spec.disks.iter().filter(|disk| !disk.readonly);
         let layers = Layers::of(written.map(|disk| (&*disk.path, disk.format.as_str())))?;
         let emulator = match &link.private {
@@ -122,11 +125,7 @@ impl Machine {
     /// Connects the guest, which has a network of its own, to the host's and to the proxy; to the proxy alone
     /// where guests are isolated.
     pub(super) fn connect(&mut self, spec: &Spec) -> Result<()> {
-        let own = self.link.private.is_some() || self.link.session;
-        let isolated = self.link.isolated;
-        if isolated {
-            may_be_isolated(spec, own)?;
-        }
+        let (own, isolated) = (self.link.has_own_networks(), self.link.isolated);
         let user = |nic: &Nic| nic.network == Some(Network::User);
         if !own || !spec.nics.iter().any(user) {
             return Ok(());

@@ -297,14 +297,12 @@ fn is_here(session: &Session, plan: &Plan, lock: &Lock) -> Result<()> {
 }
 
 /// Says how the packages of what a locked build made differ from the lock's.
-pub(super) fn compare(session: &Session, plan: &Plan, sealed: &Entry) {
-    let Some(lock) = &plan.lock else { return };
+pub(super) fn compare(session: &Session, lock: &Lock, image: &str, sealed: &Entry) {
     let changed = lock.packages_changed(&packages(sealed));
     if !changed.is_empty() {
         let (many, shown) = (changed.len(), &changed[..changed.len().min(10)]);
         session.ui.warning(format!(
-            "{} has {many} packages other than its lock: {}",
-            plan.image(),
+            "{image} has {many} packages other than its lock: {}",
             shown.join(", ")
         ));
     }

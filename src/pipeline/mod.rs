@@ -219,9 +219,13 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Opti
         plan = self::plan(session, options, name, epochs)?;
     }
     lock::ready(session, options, &plan)?;
+    let (image, lock) = (plan.image().to_owned(), plan.lock.clone());
+    let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal);
+    let seal = seal.map(|planned| planned.key.clone());
     let built = run::carry_out(session, options, plan, stages)?;
-    if let Some(Built { plan, results, .. }) = &built {
-        lock::compare(session, plan, results.sealed.entry());
+    // Also where `--until` ended the build.
+    if let (Some(lock), Some(sealed)) = (lock, seal.and_then(|key| session.store.entry(&key))) {
+        lock::compare(session, &lock, &image, &sealed);
     }
     Ok(built)
 }

@@ -236,8 +236,8 @@ impl Cache {
         Ok(missing.count())
     }
 
-    /// The digests of all that locks name.
-    fn locked(&self) -> BTreeSet<String> {
+    /// The digests of all that locks name, SHA-256 in hex.
+    pub fn locked(&self) -> BTreeSet<String> {
         let notes = std::fs::read_dir(self.dir.join(LOCKS));
         let notes = notes.into_iter().flatten().flatten();
         let mut all = BTreeSet::new();

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::digest::Key;
 use crate::error::Result;
 use crate::host::ours::{self, Owners, Seen};
+use crate::proxy::Cache;
 use crate::store::ledger::{self, Item};
+use crate::store::media;
 use crate::store::strays::Stray;
 use crate::store::{Entry, Store};
 use crate::units::Size;
@@ -153,7 +155,8 @@ impl Store {
     }
 
     /// Removes least recently used entries until `goal` bytes are free or nothing can go; returns
-    /// what went. An entry stays while another one, or a running process, needs it.
+    /// what went. An entry stays while another one, or a running process, needs it, and a medium as long as a
+    /// recipe's lock names it.
     ///
     /// # Errors
     /// When an entry cannot be removed.
@@ -164,8 +167,13 @@ impl Store {
             .into_iter()
             .map(|e| (e.meta().key.clone(), e))
             .collect();
+        let locked = match goal {
+            0 => vec![],
+            _ => media::locked(self, &Cache::new(self.state(), None).locked()),
+        };
         while goal > 0 {
             let mut kept = self.kept_parents();
+            kept.extend(locked.iter().cloned());
             kept.extend(self.stray_parents());
             let free = leaves(&entries)
                 .into_iter()

@@ -27,6 +27,7 @@ use crate::store::ledger::Ledger;
 use crate::store::lock::Lock;
 use crate::store::{Facts, Layer, Meta, Store};
 use crate::ui::{StageUi, Unit};
+pub(super) use kept::locked;
 pub use kept::{kept, put};
 pub use tree::{InstallerDigests, Tree};
 

@@ -1,10 +1,11 @@
 //! Media that the store keeps, by their digest: for who has a lock.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Kept, key_of, path_of, safe_name};
-use crate::digest::{self, Sha256};
+use crate::digest::{self, Key, Sha256};
 use crate::error::{Context as _, Error, Result};
 use crate::http::Url;
 use crate::store::inputs::Inputs;
@@ -30,6 +31,22 @@ pub(super) fn find(store: &Store, sha256: &Sha256) -> Option<Layer<Kept>> {
         let kept = (meta.stage == Kept::STAGE).then(|| store.get::<Kept>(&meta.key))??;
         (kept.facts().sha256 == sha256.as_str() && is_it(&kept)).then_some(kept)
     })
+}
+
+/// The entries of media with these digests of SHA-256, in hex.
+pub(in crate::store) fn locked(store: &Store, digests: &BTreeSet<String>) -> Vec<Key> {
+    if digests.is_empty() {
+        return vec![];
+    }
+    let all = store.all().into_iter();
+    let media = all.filter(|entry| entry.meta().stage == Kept::STAGE);
+    let named = media.filter_map(|entry| {
+        let kept = store.get::<Kept>(&entry.meta().key)?;
+        digests
+            .contains(&kept.facts().sha256)
+            .then(|| entry.meta().key.clone())
+    });
+    named.collect()
 }
 
 /// Puts a copy of `file`, which `url` is the address of, into the store, if it has this SHA-256.

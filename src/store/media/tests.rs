@@ -246,3 +246,37 @@ fn missing_files_and_trees_say_what_to_do() {
     hint: check the address; the server answered that there is no such file
     ");
 }
+
+#[test]
+fn a_medium_that_a_lock_names_stays_as_long_as_there_is_a_lock() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, lock) = (dir.path().join("x.iso"), dir.path().join("web.lock"));
+    std::fs::write(&file, "medium").unwrap();
+    let sha256 = Sha256::of(b"medium");
+    let other = put(
+        &world.store,
+        &world.ledger,
+        URL,
+        &Sha256::of(b"other"),
+        &file,
+    )
+    .unwrap_err();
+    assert!(
+        other.message().contains("x.iso is not http"),
+        "{}",
+        other.render()
+    );
+    put(&world.store, &world.ledger, URL, &sha256, &file).unwrap();
+    std::fs::write(&lock, format!("x: sha256:{sha256} 6")).unwrap();
+    world.cache.keep_locked(&lock, &[].into()).unwrap();
+    assert!(world.store.evict(u64::MAX).unwrap().is_empty());
+    let found = kept::kept(&world.store, &sha256).unwrap();
+    assert_eq!(std::fs::read(found).unwrap(), b"medium");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(world.store.evict(u64::MAX).unwrap().len(), 1);
+    assert_eq!(kept::kept(&world.store, &sha256), None);
+}
+
+/// The address of a medium.
+const URL: &str = "http://a.example/x.iso";
