@@ -146,7 +146,7 @@ fn a_second_build_that_is_ended_leaves_nothing() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("the second build", || works());
+    wait_for("the second build", works);
     kill_process(Pid::from_child(&verify), Signal::INT).unwrap();
     assert_eq!(verify.wait().unwrap().code(), Some(130));
     assert_eq!(scratch(&world), Vec::<String>::new());
