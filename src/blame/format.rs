@@ -28,8 +28,10 @@ const VERSION: u32 = 1;
 const RATIO: u64 = 64;
 const SMALL: u64 = 1 << 20;
 
-/// How long a line can be, in bytes: the head has all packages and steps, a path has at most 4096.
-const LONGEST: u64 = 64 << 20;
+/// How long its head can be, in bytes, with all packages and steps; and how long another line can be, with a
+/// path and where a link leads: each has at most 4096, of which JSON makes six each.
+const LONGEST_HEAD: u64 = 64 << 20;
+const LONGEST: u64 = 64 << 10;
 
 const FOREIGN: &str = "it names a layer or package that it does not have";
 
@@ -173,15 +175,17 @@ impl Index {
         let most = (bytes.len() as u64).saturating_mul(RATIO).max(SMALL);
         let mut lines = BufReader::new(unpacked.take(most));
         let mut text = String::new();
-        let mut next = || -> Result<String> {
+        let mut next = |most: u64| -> Result<String> {
             text.clear();
-            match lines.by_ref().take(LONGEST).read_line(&mut text) {
+            match lines.by_ref().take(most).read_line(&mut text) {
                 Ok(_) if text.ends_with('\n') => Ok(std::mem::take(&mut text)),
+                Ok(read) if read as u64 == most => Err(failed(&"a line of it is too long")),
                 Ok(_) => Err(failed(&"it ends early")),
                 Err(cause) => Err(failed(&cause)),
             }
         };
-        let head: Head = serde_json::from_str(&next()?).map_err(|cause| failed(&cause))?;
+        let head: Head =
+            serde_json::from_str(&next(LONGEST_HEAD)?).map_err(|cause| failed(&cause))?;
         if head.format != FORMAT || head.version != VERSION {
             let version = head.version;
             return Err(failed(&format!(
@@ -204,7 +208,7 @@ impl Index {
             if number % 4096 == 0 {
                 interrupt::check()?;
             }
-            let row: Row = serde_json::from_str(&next()?).map_err(|cause| failed(&cause))?;
+            let row: Row = serde_json::from_str(&next(LONGEST)?).map_err(|cause| failed(&cause))?;
             let file = File::of_row(row);
             if !file.fits(layers, packages) {
                 return Err(failed(&FOREIGN));
@@ -213,7 +217,7 @@ impl Index {
         }
         for _ in 0..head.removed {
             let row: (String, usize) =
-                serde_json::from_str(&next()?).map_err(|cause| failed(&cause))?;
+                serde_json::from_str(&next(LONGEST)?).map_err(|cause| failed(&cause))?;
             if row.1 >= layers {
                 return Err(failed(&FOREIGN));
             }

@@ -302,8 +302,14 @@ fn a_broken_index_is_told_and_never_believed() {
     };
     assert!(refused(&head(9, "")).contains("version 9"));
     assert!(refused(&head(1, "")).contains("ends early"));
+    let long = format!("[\"{}\",0]\n", "/x".repeat(40 << 10));
+    assert!(refused(&(head(1, "") + &long)).contains("a line of it is too long"));
     let row = "[\"/\",0,0,0,0,0,0,\"\",[0,null],[0,null],[0,null],null]\n";
     assert!(refused(&(head(1, "") + row)).contains("a layer or package that it does not have"));
+    // A few kilobytes that would be megabytes, and gigabytes as well.
+    let one = r#"{"key":"","image":"","stage":""}"#;
+    let many = head(1, one).replace("\"files\":1", "\"files\":90000") + &row.repeat(90_000);
+    assert!(refused(&many).contains("ends early"));
 }
 
 #[test]
