@@ -81,7 +81,7 @@ struct Row {
     level: usize,
     name: String,
     size: String,
-    packed: String,
+    packed: Option<String>,
     files: u64,
     share: String,
 }
@@ -90,6 +90,8 @@ struct Row {
 struct Values {
     title: String,
     sum: String,
+    /// Whether the size of the packed file is known.
+    is_packed: bool,
     maps: [Map; 2],
     rows: Vec<Row>,
 }
@@ -118,6 +120,7 @@ pub fn page(image: &str, by: &str, node: &Node) -> Result<String> {
     let values = Values {
         title: format!("{image} by {by}"),
         sum: format!("{size} in {} files{packed}", node.files),
+        is_packed: node.packed.is_some(),
         maps: [map("wide", WIDE), map("narrow", NARROW)],
         rows,
     };
@@ -147,7 +150,7 @@ fn row(part: &Node, level: usize, all: u64) -> Row {
         level,
         name: part.name.clone(),
         size: Size::bytes(part.bytes).human(),
-        packed: packed.unwrap_or_else(|| "unknown".into()),
+        packed,
         files: part.files,
         share: format!("{:.1} %", part.bytes as f64 * 100.0 / all.max(1) as f64),
     }

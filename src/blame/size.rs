@@ -107,11 +107,14 @@ pub fn sizes(index: &Index, by: By, top: &str, packed: Option<u64>) -> Node {
     for file in index.files.iter().filter(within) {
         let cause = index.cause(file.changed);
         let stage = format!("{} of {}", cause.layer.stage, cause.layer.image);
-        let step = cause.step().unwrap_or_else(|| "the stage itself".into());
+        let step = cause.step();
         let names: Vec<String> = match (by, index.package(file)) {
-            (By::Step, _) => vec![stage, step],
+            (By::Step, _) => [Some(stage), step].into_iter().flatten().collect(),
             (By::Package, Some((package, _))) => vec![named(package)],
-            (By::Package, None) => vec!["no package".into(), format!("{stage}, {step}")],
+            (By::Package, None) => {
+                let cause = step.map_or_else(|| stage.clone(), |step| format!("{stage}, {step}"));
+                vec!["no package".into(), cause]
+            }
             (By::Directory, _) => {
                 let below = file.path[dir.len()..].split('/').skip(1);
                 let mut names: Vec<String> = below.map(str::to_owned).collect();

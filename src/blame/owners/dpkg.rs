@@ -58,7 +58,7 @@ pub(super) fn learn(databases: &BTreeMap<String, Vec<u8>>, known: &mut Known) {
 }
 
 /// What follows a package's name below `info`.
-const ENDS: [&str; 11] = [
+const ENDS: [&str; 12] = [
     "list",
     "md5sums",
     "conffiles",
@@ -70,6 +70,7 @@ const ENDS: [&str; 11] = [
     "templates",
     "triggers",
     "shlibs",
+    "symbols",
 ];
 
 /// An installed package.

@@ -85,6 +85,7 @@ fn what_dpkg_has_is_where_links_and_diversions_put_it() {
         file("/usr/lib/x/m.py"),
         file("/usr/lib/x/__pycache__/m.cpython-311.pyc"),
         file("/var/lib/dpkg/info/dash.postinst"),
+        file("/var/lib/dpkg/info/libc6:i386.symbols"),
         file("/lib/ld.so"),
     ];
     let told = claimed(
@@ -123,6 +124,7 @@ fn what_dpkg_has_is_where_links_and_diversions_put_it() {
     /usr/lib/x/m.py coreutils=9.1-1 Listed
     /usr/share/doc/dash dash=0.5-1 Listed
     /var/lib/dpkg/info/dash.postinst dash=0.5-1 Record
+    /var/lib/dpkg/info/libc6:i386.symbols libc6=2.36 Record
     ");
 }
 
