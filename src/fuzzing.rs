@@ -154,6 +154,7 @@ fn gpt(data: &[u8]) {
     for sector in [512, 4096] {
         drop(scan::source::table::gpt(file.as_file(), sector));
     }
+    drop(crate::gpt::Table::parse(data).map(|table| table.partitions()));
 }
 
 /// The first byte chooses: an entry of the shared store, what a registry wants before it gives something.

@@ -15,6 +15,9 @@ pub const TAIL: u64 = 33;
 /// Partitions end where a multiple of so many sectors begins.
 const GRAIN: u64 = 2048;
 
+/// No disk has so many sectors.
+const LARGEST: u64 = 1 << 50;
+
 const MAGIC: &[u8; 8] = b"EFI PART";
 
 /// Bytes of an entry, and the most entries that [`TAIL`] has room for.
@@ -125,7 +128,8 @@ impl Table {
         }
         let table = Table { header, entries };
         let (from, to) = table.usable();
-        let room = long(&table.header, OTHER_PLACE).checked_sub(TAIL);
+        let other = long(&table.header, OTHER_PLACE);
+        let room = other.checked_sub(TAIL).filter(|_| other < LARGEST);
         let mut lines = table.partitions().into_iter();
         let inside =
             |part: Partition| from <= part.first && part.first <= part.last && part.last <= to;

@@ -90,6 +90,7 @@ pub fn install(
         size: disk.size(),
     };
     options.own.check_machine(Path::new("/sys"))?;
+    plan::check_size(image.disk_size, disk.size())?;
     let wanted = wanted(image, disk.size(), options.own.digest());
     let record = match decide(disk, wanted, options.replace)? {
         Decision::Nothing => return Ok(deployed),
@@ -99,7 +100,6 @@ pub fn install(
             record
         }
     };
-    plan::check_size(image.disk_size, disk.size())?;
     adapt::check_tools()?;
     let began = Instant::now();
     let ui = session.ui.stage(&image.name, STAGE);
@@ -132,7 +132,9 @@ pub fn install(
         progress: &|at| ui.progress(at, total, Unit::Bytes),
         adapt: &|_| root.adapt(&puts, &ui),
     };
-    installation.run(record)?;
+    let finished = installation.run(record);
+    finished
+        .map_err(|error| error.resume("the same command; until then the disk does not boot"))?;
     deployed.written = true;
     ui.ui().event(&Event::Finished {
         image: image.name.clone(),

@@ -59,3 +59,29 @@ fn over_http_and_onto_what_was_there_the_same_disk_comes() {
     let expected = tree(&world.path("one.raw")).0;
     assert!(tree(&disk).0 == expected);
 }
+
+#[test]
+fn after_a_failure_the_disk_does_not_boot_and_the_same_command_finishes_it() {
+    let (world, image) = one_root();
+    let machine = Machine::new(&world);
+    let base = world.path("repo").display().to_string();
+    let disk = machine.disk_with(100 << 20, b"");
+    let fake = machine.path("bin/resize2fs");
+    std::fs::create_dir(machine.path("bin")).unwrap();
+    imgforge::host::exec::write_program(&fake, "#!/bin/sh\nexit 1\n").unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", machine.path("bin").display());
+    let failing = machine.deploying(&base, &disk).env("PATH", path);
+    let error = failing.text().unwrap_err().render();
+    assert!(error.contains("resize2fs"), "{error}");
+    let mut first = [1; 512];
+    let file = File::open(&disk).unwrap();
+    file.read_exact_at(&mut first, 0).unwrap();
+    assert_eq!(first, [0; 512]);
+    let said = machine.deploy(&base, &disk, &[]).unwrap();
+    assert!(
+        said.ends_with("after an interrupted installation"),
+        "{said}"
+    );
+    assert!(tree(&disk).0 == tree(&image.raw).0);
+}

@@ -77,9 +77,14 @@ impl Machine {
 
     /// `imgforge deploy disk`, of `web` in the repository at `base`.
     pub(crate) fn deploy(&self, base: &str, disk: &Path, more: &[&str]) -> Result<String> {
+        self.deploying(base, disk).args(more).text()
+    }
+
+    /// The same, as a program.
+    pub(crate) fn deploying(&self, base: &str, disk: &Path) -> Program {
         let deploy = self.program().args(["deploy", "disk"]);
         let deploy = deploy.arg(format!("{base}#web")).arg("--disk").arg(disk);
         let deploy = deploy.args(["--arch", "x86_64", "--key"]);
-        deploy.arg(self.key()).args(more).text()
+        deploy.arg(self.key())
     }
 }
