@@ -16,7 +16,7 @@ declare -A packages=(
   [build]="gcc libc6-dev make pkg-config libvirt-dev"
   [audit]="gcc libc6-dev git"
   [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
-    debconf git openssh-client rpm dpkg python3-venv chromium incus-extra guestfish policycoreutils
+    debconf git openssh-client rpm createrepo-c dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
     libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static
     u-boot-qemu opensbi grub-common grub-pc-bin virt-v2v p7zip-full strace g++ xfsprogs docker-registry"

@@ -3,6 +3,8 @@
 //!
 //! None may panic, run for seconds or take hundreds of MiB, whatever it is given.
 
+mod updates;
+
 use std::fs::File;
 use std::io::{Cursor, Write as _};
 use std::num::NonZeroUsize;
@@ -30,6 +32,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("advisories", updates::advisories),
     ("answers", answer_files),
     ("apt-sources", apt_sources),
     ("blocks", blocks),
@@ -44,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("imagefile", imagefile),
     ("index", index_text),
     ("journal", journal),
+    ("licences", updates::licences),
     ("nested", nested),
     ("owners", blame::fuzzing::packages),
     ("packages", packages),
@@ -51,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("protocol", runner),
     ("recipe", recipe),
     ("registry", of_registries),
+    ("repositories", updates::repositories),
     ("tar", tar),
     ("tar-tree", tar_tree),
     ("treeinfo", treeinfo),

@@ -11,6 +11,7 @@ mod debian;
 pub mod mirror;
 mod redhat;
 pub mod release;
+pub mod repos;
 pub mod sources;
 mod ubuntu;
 

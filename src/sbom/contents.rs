@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Package, licence};
-use crate::distro::{apt, sources};
+use super::{Kind, Package, licence, package};
+use crate::distro::{apt, repos, sources};
 use crate::error::{Context as _, Result};
 use crate::guest::{Guestfs, Os};
 
@@ -93,7 +93,11 @@ impl Contents {
                 .doing(|| "reading copyrights".into())?
             }
             Kind::Apk if guest.is_file(APK)? => {
-                licence::of_apk(&String::from_utf8_lossy(&guest.read_file(APK)?))
+                let text = guest.read_file(APK)?;
+                let text = String::from_utf8_lossy(&text);
+                // libguestfs does not tell it, and advisories name it.
+                package::assign_origins(&mut self.packages, &text);
+                licence::of_apk(&text)
             }
             _ => return Ok(()),
         };
@@ -101,13 +105,15 @@ impl Contents {
         Ok(())
     }
 
-    /// Reads where the packages come from, on a system of the Debian family.
+    /// Reads where the packages come from.
     ///
     /// # Errors
     /// When libguestfs fails.
     pub fn read_sources(&mut self, guest: &Guestfs) -> Result<()> {
-        if self.kind != Kind::Deb {
-            return Ok(());
+        match self.kind {
+            Kind::Deb => {}
+            Kind::Rpm | Kind::Apk => return self.read_repos(guest),
+            Kind::Generic => return Ok(()),
         }
         let mut files = vec!["/etc/apt/sources.list".to_owned()];
         for end in ["list", "sources"] {
@@ -136,6 +142,54 @@ impl Contents {
         self.sources.sort();
         self.sources.dedup();
         Ok(())
+    }
+
+    /// Those of systems with packages of RPM's or of Alpine's.
+    fn read_repos(&mut self, guest: &Guestfs) -> Result<()> {
+        let read = |path: &str| -> Result<String> {
+            Ok(match guest.is_file(path)? {
+                true => String::from_utf8_lossy(&guest.read_file(path)?).into_owned(),
+                false => String::new(),
+            })
+        };
+        let mut all = vec![];
+        if self.kind == Kind::Apk {
+            all = repos::of_apk(&read("/etc/apk/repositories")?);
+        } else {
+            let archs = self.packages.iter().map(|package| &*package.arch);
+            let arch = archs.max_by_key(|arch| !matches!(*arch, "" | "noarch" | "(none)"));
+            let arch = arch.unwrap_or_default().to_owned();
+            let mut variables: BTreeMap<String, String> = BTreeMap::from([
+                ("releasever".to_owned(), self.dnf_release().to_owned()),
+                ("releasever_major".to_owned(), self.major().to_owned()),
+                ("basearch".to_owned(), arch.clone()),
+                ("arch".to_owned(), arch),
+            ]);
+            for file in guest.glob("/etc/dnf/vars/*")? {
+                let name = file.rsplit('/').next().unwrap_or_default().to_owned();
+                variables.insert(name, read(&file)?.trim().to_owned());
+            }
+            for dir in ["/etc/yum.repos.d", "/etc/zypp/repos.d"] {
+                for file in guest.glob(&format!("{dir}/*.repo"))? {
+                    all.extend(repos::of_ini(&read(&file)?, &variables));
+                }
+            }
+        }
+        for mut repo in all {
+            repo.uri = crate::address::hide(&repo.uri).into_owned();
+            self.sources.push(repo.to_string());
+        }
+        self.sources.sort();
+        self.sources.dedup();
+        Ok(())
+    }
+
+    /// The release as dnf and zypper call it.
+    fn dnf_release(&self) -> &str {
+        match self.distro.as_str() {
+            "opensuse" | "sles" => &self.release,
+            _ => self.major(),
+        }
     }
 
     /// Reads the configuration files; `scratch` is a directory of the host.

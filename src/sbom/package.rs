@@ -1,6 +1,7 @@
 //! A package of a guest, and its package URL.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
@@ -179,6 +180,21 @@ pub fn unsigned<'a>(
     }
 }
 
+/// Gives packages the source packages that apk's database names.
+pub fn assign_origins(packages: &mut [Package], database: &str) {
+    let stanzas = database.split("\n\n").filter_map(|stanza| {
+        let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name));
+        Some((field("P:")?, field("o:")?))
+    });
+    let origins: HashMap<&str, &str> = stanzas.collect();
+    for package in packages {
+        let origin = origins.get(&*package.name);
+        if let Some(origin) = origin.filter(|origin| **origin != package.name) {
+            (*origin).clone_into(&mut package.source);
+        }
+    }
+}
+
 /// A version without its `+bNUMBER`.
 fn without_rebuild(version: &str) -> &str {
     match version.rsplit_once("+b") {
@@ -308,6 +324,18 @@ pub(crate) mod tests {
             "grub2 2.06-13+deb12u1"
         );
         assert_eq!(of("libssl3", "3.0.11", "1", "openssl"), "openssl 3.0.11-1");
+    }
+
+    #[test]
+    fn apk_tells_source_packages_in_its_database() {
+        let mut all = [
+            package("libssl3", "3.3.1-r0"),
+            package("openssl", "3.3.1-r0"),
+            package("none", "1"),
+        ];
+        let text = "P:libssl3\nV:3.3.1-r0\no:openssl\n\nP:openssl\no:openssl\n\nP:none\n";
+        assign_origins(&mut all, text);
+        assert_eq!(all.map(|package| package.source), ["openssl", "", ""]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Layer<Sealed> {
 
 /// Grows when the stage makes other disks of the same inputs. Each operation has a version of its
 /// own.
-const VERSION: u32 = 16;
+const VERSION: u32 = 17;
 
 /// The stage's row.
 pub const STAGE: Stage = Stage {

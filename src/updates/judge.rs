@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::advisories::Finding;
+use super::asked::Asked;
+use super::rpm::xml::Notice;
 use super::sources::Sources;
-use super::suite::{Asked, Loaded, Offers, Want};
+use super::suite::{Loaded, Offers, Want};
 use super::{Packages, Update, kernel};
 use crate::address::hide;
 use crate::distro::release::Offer;
@@ -14,7 +16,6 @@ use crate::error::Result;
 use crate::sbom::package::unsigned;
 use crate::sbom::version::compare;
 use crate::sbom::{Kind, Package};
-use crate::severity::Severity;
 
 /// What was found out about an image.
 pub(super) struct Judged {
@@ -37,7 +38,7 @@ impl Suite<'_> {
     }
 
     fn lists(&self, arch: &str) -> impl Iterator<Item = &Offers> {
-        let fits = move |want: &&Want| matches!(arch, "" | "all") || want.arch == arch;
+        let fits = move |want: &&Want| matches!(arch, "" | "all" | "noarch") || want.arch == arch;
         let wants = self.wants.iter().filter(fits);
         wants.filter_map(|want| self.loaded.lists.get(want))
     }
@@ -77,12 +78,27 @@ pub(super) fn judge(
     }
     unread.sort();
     unread.dedup();
-    let updates = contents.packages.iter();
+    let updates = newest(contents).into_iter();
     let updates = updates.filter_map(|package| update(contents.kind, package, &suites, since));
     let mut updates: Vec<Update> = updates.collect();
     updates.extend(kernels(contents, &suites, since));
     updates.sort();
     Judged { updates, unread }
+}
+
+/// The packages; of those that RPM has in several versions, as kernels, the newest.
+fn newest(contents: &Packages) -> Vec<&Package> {
+    if contents.kind != Kind::Rpm {
+        return contents.packages.iter().collect();
+    }
+    let mut all: BTreeMap<(&str, &str), &Package> = BTreeMap::new();
+    for package in &contents.packages {
+        let best = all.entry((&package.name, &package.arch)).or_insert(package);
+        if compare(contents.kind, &best.version, &package.version) == Ordering::Less {
+            *best = package;
+        }
+    }
+    all.into_values().collect()
 }
 
 /// Newer kernels whose packages have other names, of the newest of each flavour that the image has.
@@ -142,8 +158,10 @@ pub(super) fn close(kind: Kind, updates: &mut [Update], findings: &[Finding]) {
         let severity = closed.iter().map(|finding| finding.severity).max();
         let ids: BTreeSet<&String> = closed.iter().map(|finding| &finding.id).collect();
         update.security |= !closed.is_empty();
-        update.severity = severity.unwrap_or_default();
-        update.advisories = ids.into_iter().cloned().collect();
+        update.severity = update.severity.max(severity.unwrap_or_default());
+        let own = std::mem::take(&mut update.advisories);
+        let all: BTreeSet<String> = own.into_iter().chain(ids.into_iter().cloned()).collect();
+        update.advisories = all.into_iter().collect();
     }
 }
 
@@ -210,18 +228,31 @@ fn said(
         Kind::Deb => fixed_source(offer),
         _ => (offer.source.as_str().into(), offer.source_version.as_str()),
     };
+    // What the repositories say of it: fixes that come with this version, and that the installed one lacks.
+    let notices = pending.iter();
+    let notices = notices.filter_map(|one| one.suite.loaded.notices.get(&package.name));
+    let closes = |notice: &&Notice| {
+        compare(kind, &package.version, &notice.version) == Ordering::Less
+            && compare(kind, &notice.version, &offer.version) != Ordering::Greater
+    };
+    let notices: Vec<&Notice> = notices.flatten().filter(closes).collect();
+    let ids: BTreeSet<&String> = notices.iter().map(|notice| &notice.id).collect();
     Some(Update {
         package: package.name.clone(),
         source: source.into_owned(),
         source_version: source_version.to_owned(),
-        advisories: vec![],
-        severity: Severity::Unknown,
+        advisories: ids.into_iter().cloned().collect(),
+        severity: notices
+            .iter()
+            .map(|it| it.severity)
+            .max()
+            .unwrap_or_default(),
         arch: package.arch.clone(),
         installed: package.version.clone(),
         available: offer.version.clone(),
         replaced_by: (offer.name != package.name).then(|| offer.name.clone()),
         suite: best.suite.loaded.suite.clone(),
-        security: pending.iter().any(|one| one.suite.security),
+        security: !notices.is_empty() || pending.iter().any(|one| one.suite.security),
         since: since(&package.name),
     })
 }

@@ -1,6 +1,6 @@
 //! Lists of packages, which a suite's signed index names: verified, and read without being kept in memory.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use super::cache::{Cache, Verified};
 use super::suite::{Offers, Want};
@@ -61,36 +61,76 @@ impl Lists<'_> {
         };
         urls.push(url.clone());
         let mut offers = Offers::new();
-        let mut read = || {
-            offers.clear();
-            let file = self.cache.listed(&urls, sha256, size)?;
-            let mut bytes = Verified::new(BufReader::with_capacity(256 << 10, file));
-            let largest = release.files.get(path.trim_end_matches(end));
-            let largest = largest.map_or(u64::MAX, |(_, size)| *size);
-            let scanned = release::scan(
-                unpacked(&mut bytes, end)?.take(largest),
-                self.wanted,
-                &mut |offer| offers.entry(offer.name.clone()).or_default().push(offer),
-            );
-            let whole = bytes.is(sha256, size);
-            match (whole, scanned) {
-                (Ok(true), Ok(())) => Ok(()),
-                (Ok(true), Err(cause)) | (Err(cause), _) => {
-                    Err(Error::stage(format!("{url} cannot be read")).cause(cause))
-                }
-                (Ok(false), _) => {
-                    self.cache.forget(sha256);
-                    Err(Error::gate(format!("{url} is not what its index says"))
-                        .cause("its size or its digest is another one"))
-                }
-            }
+        let largest = release.files.get(path.trim_end_matches(end));
+        let listed = Listed {
+            urls: &urls,
+            sha256,
+            size,
+            end,
+            largest: largest.map_or(u64::MAX, |(_, size)| *size),
         };
-        match read() {
-            // What was kept may have been damaged here.
-            Err(error) if error.kind() == Kind::Gate && url.local().is_none() => read()?,
-            result => result?,
-        }
+        read_listed(self.cache, &listed, &mut |reader| {
+            offers.clear();
+            release::scan(reader, self.wanted, &mut |offer| {
+                offers.entry(offer.name.clone()).or_default().push(offer);
+            })
+        })?;
         Ok(Some(offers))
+    }
+}
+
+/// A file that an index names.
+pub(super) struct Listed<'a> {
+    /// Where it may be; the last one is its name for people.
+    pub(super) urls: &'a [Url],
+    pub(super) sha256: &'a str,
+    pub(super) size: u64,
+    /// How its name ends, by which it is unpacked.
+    pub(super) end: &'a str,
+    /// Bytes when unpacked, at most.
+    pub(super) largest: u64,
+}
+
+/// Reads such a file, twice where what was kept of it has been damaged; whatever was read counts only when this
+/// has ended well.
+///
+/// # Errors
+/// When it cannot be had or read, or is not what the index says.
+pub(super) fn read_listed(
+    cache: &Cache,
+    listed: &Listed<'_>,
+    read: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+) -> Result<()> {
+    let Listed {
+        urls,
+        sha256,
+        size,
+        end,
+        largest,
+    } = *listed;
+    let url = urls
+        .last()
+        .ok_or_else(|| Error::internal("a file without an address"))?;
+    let mut once = || {
+        let file = cache.listed(urls, sha256, size)?;
+        let mut bytes = Verified::new(BufReader::with_capacity(256 << 10, file));
+        let scanned = read(&mut unpacked(&mut bytes, end)?.take(largest));
+        let whole = bytes.is(sha256, size);
+        match (whole, scanned) {
+            (Ok(true), Ok(())) => Ok(()),
+            (Ok(true), Err(cause)) | (Err(cause), _) => {
+                Err(Error::stage(format!("{url} cannot be read")).cause(cause))
+            }
+            (Ok(false), _) => {
+                cache.forget(sha256);
+                Err(Error::gate(format!("{url} is not what its index says"))
+                    .cause("its size or its digest is another one"))
+            }
+        }
+    };
+    match once() {
+        Err(error) if error.kind() == Kind::Gate && url.local().is_none() => once(),
+        result => result,
     }
 }
 

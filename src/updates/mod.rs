@@ -2,11 +2,15 @@
 //! images have.
 
 pub mod advisories;
+pub mod apk;
+mod asked;
 mod cache;
 mod judge;
 mod kernel;
 mod known;
+mod limited;
 mod lists;
+pub mod rpm;
 mod sources;
 mod suite;
 

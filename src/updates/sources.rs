@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::suite::{self, Asked, Want};
+use super::asked::{self, Asked};
+use super::suite::Want;
 use super::{Packages, Settings, Subject};
 use crate::distro::sources::Source;
 use crate::machine::Arch;
@@ -36,12 +37,15 @@ pub(super) struct Sources {
 /// The sources of an image for an architecture, in the kernel's spelling.
 pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Sources {
     let mut all = Sources::default();
-    if contents.kind != Kind::Deb {
-        let name = contents.kind.name();
-        all.unread.push(format!(
-            "indexes of {name} packages are not read: only those of Debian and Ubuntu are"
-        ));
-        return all;
+    match contents.kind {
+        Kind::Deb => {}
+        Kind::Rpm | Kind::Apk => return others(settings, contents, arch),
+        Kind::Generic => {
+            all.unread.push(
+                "nobody knows whose packages it has: its fixes are not looked for".to_owned(),
+            );
+            return all;
+        }
     }
     let Some(native) = Arch::named(arch) else {
         all.unread
@@ -52,7 +56,7 @@ pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Source
     archs.retain(|arch| !matches!(*arch, "" | "all"));
     archs.insert(native.debian);
     let lines = match contents.sources.is_empty() {
-        true => suite::usual(settings, &contents.distro, &contents.release),
+        true => asked::usual(settings, &contents.distro, &contents.release),
         false => contents.sources.clone(),
     };
     if lines.is_empty() {
@@ -64,7 +68,7 @@ pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Source
     }
     all.lacks_security = lacks_security(contents, &lines);
     for line in lines {
-        match suite::asked(settings, &line) {
+        match asked::asked(settings, &line) {
             Ok((asked, source)) => {
                 let wanted = |arch: &&&str| {
                     source.archs.is_empty() || source.archs.iter().any(|only| only == **arch)
@@ -74,6 +78,45 @@ pub(super) fn of(settings: &Settings, contents: &Packages, arch: &str) -> Source
                         component: component.clone(),
                         arch: (*arch).to_owned(),
                     })
+                });
+                all.read.push((asked, wants.collect()));
+            }
+            Err(why) => all.unread.push(why),
+        }
+    }
+    all
+}
+
+/// The repositories of an image with packages of RPM's or of Alpine's.
+fn others(settings: &Settings, contents: &Packages, arch: &str) -> Sources {
+    let mut all = Sources::default();
+    let none = ["", "all", "noarch", "(none)"];
+    let archs = contents.packages.iter().map(|package| &*package.arch);
+    let mut archs: BTreeSet<&str> = archs.filter(|arch| !none.contains(arch)).collect();
+    archs.insert(arch);
+    // Alpine's have one each.
+    archs.retain(|one| contents.kind == Kind::Rpm || *one == arch);
+    if contents.sources.is_empty() {
+        all.unread.push(
+            "nothing says where its packages come from: build and publish it again".to_owned(),
+        );
+    }
+    if contents
+        .packages
+        .iter()
+        .any(|package| package.version.contains(".module"))
+    {
+        all.unread.push(
+            "packages of modules are not judged: which stream it has chosen is not known"
+                .to_owned(),
+        );
+    }
+    for line in &contents.sources {
+        match asked::other(settings, line) {
+            Ok(asked) => {
+                let wants = archs.iter().map(|arch| Want {
+                    component: String::new(),
+                    arch: (*arch).to_owned(),
                 });
                 all.read.push((asked, wants.collect()));
             }

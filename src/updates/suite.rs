@@ -2,47 +2,26 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::asked::Asked;
 use super::cache::Cache;
 use super::lists::Lists;
-use super::{Settings, SuiteStatus, kernel};
-use crate::address::{Address, hide};
-use crate::distro::apt::Archive;
+use super::rpm::xml::Notice;
+use super::{Settings, SuiteStatus, apk, kernel, rpm};
+use crate::address::hide;
 use crate::distro::release::{Offer, Release};
-use crate::distro::sources::{self, Source};
-use crate::distro::{apt, suite_by_osinfo};
+use crate::distro::repos::Way;
 use crate::error::{Error, Kind, Result};
 use crate::gpg;
 use crate::http::Url;
 use crate::mutex::Unpoisoned as _;
-
-/// Where keyrings lie that sources of packages name, on this host as in the guest.
-const KEYRINGS: &[&str] = &[
-    "/usr/share/keyrings/",
-    "/etc/apt/keyrings/",
-    "/etc/apt/trusted.gpg.d/",
-];
 
 /// A mirror that is so much older than another one is told, in seconds: several are never quite the same.
 const LAGS: u64 = 86_400;
 
 /// How many archives are asked at once.
 const AT_ONCE: usize = 4;
-
-/// A suite that somebody asked for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asked {
-    /// Addresses of archives: of the site's mirrors the newest counts, the others are tried in order.
-    pub(super) uris: Vec<String>,
-    /// How many of them are the site's mirrors, the first ones.
-    mirrors: usize,
-    /// The suite's name.
-    pub(super) suite: String,
-    /// Files of public keys; a signature by one of them counts.
-    keyrings: Vec<PathBuf>,
-}
 
 /// A list of packages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,11 +39,13 @@ pub(super) type Offers = HashMap<String, Vec<Offer>>;
 pub(super) struct Loaded {
     pub(super) release: Release,
     pub(super) suite: String,
-    uri: String,
-    fetched: u64,
-    refused: Vec<String>,
+    pub(super) uri: String,
+    pub(super) fetched: u64,
+    pub(super) refused: Vec<String>,
     /// By list, by name; a list that the suite does not have is missing.
     pub(super) lists: BTreeMap<Want, Offers>,
+    /// Security fixes by package, where the repository tells them.
+    pub(super) notices: BTreeMap<String, Vec<Notice>>,
 }
 
 impl Loaded {
@@ -77,101 +58,6 @@ impl Loaded {
             refused: self.refused.clone(),
         }
     }
-}
-
-/// The suite of a line of a `sources.list`, and all that the line says.
-///
-/// # Errors
-/// Why it cannot be read from here, as a sentence.
-pub(super) fn asked(settings: &Settings, line: &str) -> Result<(Asked, Source), String> {
-    let source: Source = line.parse()?;
-    let distro = source.distro();
-    // What an image says of its sources has no password, what imgforge.yaml says may have one.
-    let shown = hide(&source.uri).into_owned();
-    let mut uris = vec![];
-    if let Some(mirrors) = distro.and_then(|distro| settings.mirrors.get(distro.id)) {
-        let beside = |mirror: &Address| {
-            let main = mirror.as_str().trim_end_matches('/');
-            match source.is_beside() {
-                false => Some(main.to_owned()),
-                // By convention the security archive lies beside the archive itself.
-                true => (main.ends_with("/debian")).then(|| format!("{main}-security")),
-            }
-        };
-        let of_site: Vec<String> = mirrors.iter().filter_map(beside).collect();
-        let is_of_site = of_site.iter().any(|uri| hide(uri) == shown);
-        if is_of_site || distro.is_some_and(|distro| source.is_own(distro)) {
-            uris = of_site;
-        }
-    }
-    let mirrors = uris.len();
-    let reachable = ["http://", "https://"]
-        .iter()
-        .any(|scheme| source.uri.starts_with(scheme));
-    if reachable && !uris.iter().any(|uri| hide(uri) == shown) {
-        uris.push(source.uri.clone());
-    }
-    let name = format!("{shown} {}", source.suite);
-    if uris.is_empty() {
-        return Err(format!(
-            "{name} is not read: this host cannot reach that address"
-        ));
-    }
-    if source.components.is_empty() {
-        return Err(format!(
-            "{name} is not read: it is an archive without suites"
-        ));
-    }
-    let named = source.signed_by.as_deref().filter(|path| {
-        let known = KEYRINGS.iter().any(|dir| path.starts_with(dir));
-        known && !path.contains("..") && Path::new(path).is_file()
-    });
-    let own = distro.map(|distro| distro.keyring);
-    let own = own.filter(|path| Path::new(path).is_file());
-    let mut keyrings: Vec<PathBuf> = named.into_iter().chain(own).map(PathBuf::from).collect();
-    keyrings.extend(settings.keyrings.iter().cloned());
-    keyrings.dedup();
-    if keyrings.is_empty() {
-        let hint = match distro {
-            Some(distro) => format!("install the package {}", distro.keyring_package),
-            None => "name its file in `updates: {keyrings: […]}` of imgforge.yaml".to_owned(),
-        };
-        return Err(format!(
-            "{name} is not read: this host has no keyring for it; {hint}"
-        ));
-    }
-    let asked = Asked {
-        uris,
-        mirrors,
-        suite: source.suite.clone(),
-        keyrings,
-    };
-    Ok((asked, source))
-}
-
-/// What a release usually has for sources, as lines of a `sources.list`, where the site names a mirror.
-pub(super) fn usual(settings: &Settings, distro: &str, version: &str) -> Vec<String> {
-    let major = match distro {
-        "ubuntu" => version,
-        _ => version.split('.').next().unwrap_or_default(),
-    };
-    let Some((apt, suite)) = suite_by_osinfo(&format!("{distro}{major}")) else {
-        return vec![];
-    };
-    let mirror = settings.mirrors.get(apt.id).and_then(|all| all.first());
-    let Some(mirror) = mirror else {
-        return vec![];
-    };
-    let main = mirror.as_str().trim_end_matches('/');
-    let archive = Archive {
-        main: main.to_owned(),
-        security: main
-            .ends_with("/debian")
-            .then(|| format!("{main}-security")),
-    };
-    let text = apt::sources(apt, suite, &archive, &[]);
-    let sources = sources::read("usual.sources", &text);
-    sources.iter().map(ToString::to_string).collect()
 }
 
 type AllLoaded = BTreeMap<Asked, Result<Loaded, String>>;
@@ -201,7 +87,11 @@ pub(super) fn load_all(
                         wanted,
                         at: (!settings.offline).then_some(at),
                     };
-                    let loaded = load.first();
+                    let loaded = match asked.other {
+                        None => load.first(),
+                        Some((Way::Apk, _)) => apk::load(&load),
+                        Some((way, signed)) => rpm::load(&load, way, signed),
+                    };
                     done.lock().unpoisoned().push((asked.clone(), loaded));
                 }
             });
@@ -231,11 +121,11 @@ struct Index<'u> {
     fetched: u64,
 }
 
-struct Load<'a> {
-    cache: &'a Cache,
-    asked: &'a Asked,
-    wants: &'a BTreeSet<Want>,
-    wanted: &'a BTreeSet<&'a str>,
+pub(super) struct Load<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) asked: &'a Asked,
+    pub(super) wants: &'a BTreeSet<Want>,
+    pub(super) wanted: &'a BTreeSet<&'a str>,
     /// Now; none where an index may have expired since it was read.
     at: Option<u64>,
 }
@@ -341,6 +231,7 @@ impl Load<'_> {
             fetched: index.fetched,
             refused: vec![],
             lists,
+            notices: BTreeMap::new(),
         })
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::super::limited::Limited;
 use super::{Advisories, Advisory, Entry, Span, ecosystem};
 use crate::sbom::Kind;
 use crate::sbom::version::compare;
@@ -142,7 +143,11 @@ pub(super) fn read(path: &Path, wanted: &BTreeSet<&str>, into: &mut Advisories) 
 
 fn stream(from: impl Read, wanted: &BTreeSet<&str>, into: &mut Advisories) -> io::Result<()> {
     let left = Cell::new(LARGEST);
-    let from = Limited { from, left: &left };
+    let from = Limited {
+        from,
+        left: &left,
+        said: "an advisory has more than 64 MiB",
+    };
     let mut from = BufReader::with_capacity(256 << 10, from);
     let is_list = loop {
         use std::io::BufRead as _;
@@ -171,25 +176,6 @@ fn stream(from: impl Read, wanted: &BTreeSet<&str>, into: &mut Advisories) -> io
         take(osv?);
     }
     Ok(())
-}
-
-/// Gives as many bytes as are left for one advisory.
-struct Limited<'a, R> {
-    from: R,
-    left: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Limited<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(buffer)?;
-        let left = self.left.get().checked_sub(read as u64);
-        let left = left.ok_or_else(|| {
-            let limit = crate::units::Size::bytes(LARGEST).human();
-            io::Error::other(format!("an advisory has more than {limit}"))
-        })?;
-        self.left.set(left);
-        Ok(read)
-    }
 }
 
 /// The elements of a list, one at a time.

@@ -106,6 +106,16 @@ impl Archive {
         self.write(&format!("{dir}/InRelease"), signed);
     }
 
+    /// Signs a file, beside it.
+    pub(super) fn sign_file(&self, path: &std::path::Path) {
+        self.home
+            .program()
+            .args(["--armor", "--detach-sign"])
+            .arg(path)
+            .run()
+            .unwrap();
+    }
+
     /// Serves it, with tags by content.
     pub(super) fn serve(&self) -> Server {
         let dir = self.dir.path().to_owned();

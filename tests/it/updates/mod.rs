@@ -4,6 +4,7 @@ mod advisories;
 mod archive;
 mod missed;
 mod oracle;
+mod others;
 mod trust;
 
 use crate::repository::world::*;
@@ -204,7 +205,7 @@ fn what_one_image_lacks_is_told_there_and_the_others_are_judged() {
     let said = said.says(&[
         "gone:x86_64@stable: ",
         &*format!("{gone}/dists/nodistro/InRelease"),
-        "rocky:x86_64@stable: indexes of rpm packages are not read",
+        "rocky:x86_64@stable: nothing says where its packages come from",
         "bare:x86_64@stable: it has no SBOM",
     ]);
     let row = "editor vim 2:9.0.1378-2 2:9.0.1378-2+deb12u1 bookworm-security *";
