@@ -33,7 +33,7 @@ pub(crate) struct Build {
     #[arg(long)]
     all: bool,
     /// Builds those of the images for which fixes wait, and all that is built on them
-    #[arg(long, conflicts_with_all = ["from", "on", "offline", "refresh"])]
+    #[arg(long, conflicts_with_all = ["from", "on", "offline", "refresh", "locked"])]
     updated: bool,
     /// Makes STAGE and what follows again, under new keys with which later builds go on
     #[arg(long, value_name = "STAGE")]
@@ -194,20 +194,23 @@ impl Build {
                 from: BTreeMap::new(),
             }));
         }
-        let scope = Scope {
-            names: &self.names,
-            ..Scope::default()
-        };
-        let report = updates::look(session, &scope)?;
-        for image in &report.images {
-            for why in &image.unread {
-                app.ui
-                    .warning(format!("{} is not judged: {why}", image.at.image));
-            }
+        // All of them: what an image is built on has fixes waiting or not, whoever is named.
+        let report = updates::look(session, &Scope::default())?;
+        if !self.all {
+            updated::have_channels(&report, &names)?;
         }
-        let rebuild = updated::choose(session, &report, &self.vars, self.publish.as_ref())?;
+        let unjudged = updated::unjudged(&report);
+        let is_judged = unjudged.is_empty();
+        unjudged.into_iter().for_each(|why| app.ui.warning(why));
+        let publish = self.publish.as_ref();
+        let rebuild = updated::choose(session, &report, (&self.vars, publish), &names)?;
         if rebuild.images.is_empty() {
-            app.ui.notice("no fixes wait: nothing is built");
+            app.ui.notice(match is_judged {
+                true => "no fixes wait: nothing is built",
+                false => {
+                    "nothing is built: no fixes are known to wait, and not all could be judged"
+                }
+            });
             return Ok(None);
         }
         app.ui.notice(format!(

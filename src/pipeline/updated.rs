@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Session, whole};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::recipe::types::{Base, Recipe};
 use crate::repository::place;
 use crate::stage::StageId;
@@ -28,16 +28,45 @@ enum On {
     Nothing,
 }
 
-/// Chooses by a report, for the channel that `publish` names, as the command line has it. A recipe that is wrong is chosen where its image has fixes waiting: its build says
-/// what is wrong.
+/// What a report could not judge, a sentence each.
+pub fn unjudged(report: &Report) -> Vec<String> {
+    let of = |image: &ImageUpdates| {
+        let name = image.at.image.clone();
+        let unread = image.unread.clone().into_iter();
+        unread.map(move |why| format!("{name} is not judged: {why}"))
+    };
+    let images = report.images.iter().flat_map(of);
+    images.chain(report.problems.iter().cloned()).collect()
+}
+
+/// Refuses names of which a report says nothing.
+///
+/// # Errors
+/// When no channel has such an image.
+pub fn have_channels(report: &Report, only: &[String]) -> Result<()> {
+    let has = |name: &&String| {
+        let mut images = report.images.iter();
+        images.any(|image| image.at.image == whole::name(name))
+    };
+    match only.iter().find(|name| !has(name)) {
+        Some(name) => Err(
+            Error::usage(format!("no channel has an image `{}`", whole::name(name)))
+                .hint("`imgforge status` shows what channels have"),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Chooses among the images `only` by a report of all, for the channel that `publish` names, as the command
+/// line has it. A recipe that is wrong is chosen where its image has fixes waiting: its build says what is wrong.
 ///
 /// # Errors
 /// When the recipe repository cannot be read.
 pub fn choose(
     session: &Session,
     report: &Report,
-    vars: &[(String, String)],
-    publish: Option<&Option<String>>,
+    (vars, publish): (&[(String, String)], Option<&Option<String>>),
+    only: &[String],
 ) -> Result<Rebuild> {
     let names = session.repo.names()?;
     let mut recipes = BTreeMap::new();
@@ -68,7 +97,9 @@ pub fn choose(
         });
         wait(images.collect(), to)
     };
-    Ok(of(&recipes, &waits))
+    Ok(of(&recipes, &waits, &|name| {
+        only.iter().any(|one| one == name)
+    }))
 }
 
 /// Repository and channel.
@@ -112,12 +143,17 @@ fn wait(mut images: Vec<&ImageUpdates>, to: Option<&Destination>) -> Option<bool
     Some(images.iter().any(|image| !image.updates.is_empty()))
 }
 
-/// `waits` says whether fixes wait for an image; nothing of one that no channel has.
-fn of(recipes: &BTreeMap<String, On>, waits: &dyn Fn(&str) -> Option<bool>) -> Rebuild {
+/// `waits` says whether fixes wait for an image; nothing of one that no channel has. `asked` says for which
+/// images somebody asked.
+fn of(
+    recipes: &BTreeMap<String, On>,
+    waits: &dyn Fn(&str) -> Option<bool>,
+    asked: &dyn Fn(&str) -> bool,
+) -> Rebuild {
     let mut todo: Vec<&str> = recipes
         .keys()
         .map(String::as_str)
-        .filter(|name| waits(name) == Some(true))
+        .filter(|name| asked(name) && waits(name) == Some(true))
         .collect();
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
     let mut from = BTreeMap::new();
@@ -128,7 +164,10 @@ fn of(recipes: &BTreeMap<String, On>, waits: &dyn Fn(&str) -> Option<bool>) -> R
         let begin = match recipes.get(name) {
             Some(On::Image(parent)) => match waits(parent) {
                 // It follows.
-                Some(true) => None,
+                Some(true) => {
+                    todo.push(parent);
+                    None
+                }
                 // What is newer came with its own steps.
                 Some(false) => Some(StageId::Configure),
                 // Nobody knows what it has: it is made again, too.
@@ -168,6 +207,14 @@ mod tests {
     use crate::updates::Update;
 
     fn choose(waiting: &[&str], quiet: &[&str]) -> (Vec<String>, Vec<String>) {
+        choose_of(waiting, quiet, &|_| true)
+    }
+
+    fn choose_of(
+        waiting: &[&str],
+        quiet: &[&str],
+        asked: &dyn Fn(&str) -> bool,
+    ) -> (Vec<String>, Vec<String>) {
         let on = |name: &str| On::Image(name.into());
         let recipes = BTreeMap::from([
             ("base".to_owned(), On::Nothing),
@@ -180,7 +227,7 @@ mod tests {
             let is = |list: &[&str]| list.contains(&name);
             is(waiting).then_some(true).or(is(quiet).then_some(false))
         };
-        let Rebuild { images, from } = of(&recipes, &waits);
+        let Rebuild { images, from } = of(&recipes, &waits, asked);
         let from = from.iter().map(|(name, stage)| format!("{name} {stage}"));
         (images, from.collect())
     }
@@ -261,5 +308,13 @@ mod tests {
             (vec!["pinned".into()], vec!["pinned configure".into()])
         );
         assert_eq!(choose(&[], &["base", "web"]), (vec![], vec![]));
+        // Somebody asked for one: what has to be made again for it, and nothing else.
+        let only = |name: &'static str| move |other: &str| other == name;
+        let (images, from) = choose_of(&["other", "web"], &["base", "shop"], &only("web"));
+        assert_eq!(images, ["shop", "web"]);
+        assert_eq!(from, ["web configure"]);
+        let (images, from) = choose_of(&["base", "other", "web"], &["shop"], &only("web"));
+        assert_eq!(images, ["base", "shop", "web"]);
+        assert_eq!(from, ["base install"]);
     }
 }

@@ -265,3 +265,38 @@ fn advisories_about_other_releases_are_no_answer() {
         .exits(1)
         .says(&["it has no advisory at all"]);
 }
+
+#[test]
+fn what_nobody_named_is_not_built_again() {
+    let (archive, _server, world) = mirror();
+    world.disk_file("files/disk.raw");
+    world.image("editor", IMPORT);
+    for child in ["web", "build"] {
+        world.image(child, "from: editor\n");
+    }
+    let newer = [("openssl", "3.0.15-1~deb12u1", "")];
+    archive.suite(SECURITY, "bookworm-security", &newer);
+    // The target that does not exist is told when it is known what would be built.
+    let ask = |words: &[&str], code: i32, said: &str| {
+        let ask = [&["build"], words, &["--updated", "--target", "nothing"]].concat();
+        world.run(&ask).exits(code).says(&[said]);
+    };
+    ask(&["web"], 2, "fixes wait: building web\n");
+    ask(&["build"], 0, "no fixes wait: nothing is built");
+    ask(&["--all"], 2, "fixes wait: building web\n");
+    world.image("new", IMPORT);
+    ask(&["new"], 2, "no channel has an image `new`");
+    ask(&["web", "--locked"], 2, "cannot be used with");
+    // What nobody could read is not nothing.
+    let config = world.read("imgforge.yaml");
+    world.write(
+        "imgforge.yaml",
+        format!("{config}advisories: [{{format: osv, from: gone.json}}]\n"),
+    );
+    ask(
+        &["build"],
+        0,
+        "nothing is built: no fixes are known to wait",
+    );
+    ask(&["build"], 0, "gone.json has no advisories");
+}
