@@ -160,7 +160,8 @@ impl Locked {
             .hint("build once with --locked and without --offline")
     }
 
-    fn lacks(&self, what: &str) -> Error {
+    /// Says that the lock does not have something that was asked for.
+    pub fn lacks(&self, what: &str) -> Error {
         self.refuse(what, NOT_LOCKED);
         Error::stage(format!("{what} is not in {}", self.file)).hint(self.again())
     }

@@ -21,7 +21,8 @@ impl ArchiveRelay {
     /// Starts the proxy, as `settings` say but for their routes, for what of `archive` comes by HTTP.
     ///
     /// # Errors
-    /// When it cannot start.
+    /// When it cannot start, or a lock binds the build and does not say where it fetches from: mmdebstrap would
+    /// go to its own mirrors, past the proxy.
     pub fn start(
         settings: &Settings,
         distro: &Apt,
@@ -35,6 +36,16 @@ impl ArchiveRelay {
             match at.starts_with("http") {
                 true => routes.push(Route::new(&name, [at])),
                 false => direct.push(address::hide(at).into_owned()),
+            }
+        }
+        if let Some(locked) = &settings.locked {
+            if archive.is_none() {
+                return Err(locked.lacks(&format!("the archive of {}", distro.origin)));
+            }
+            for mirror in &direct {
+                if !locked.passes(mirror) {
+                    return Err(locked.lacks(mirror));
+                }
             }
         }
         let proxy = match routes.is_empty() {

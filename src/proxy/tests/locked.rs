@@ -1,6 +1,7 @@
 //! A build that is bound to a lock.
 
 use super::*;
+use crate::distro::{self, apt::Archive};
 use crate::lock::Fetched;
 
 const RELEASE: &str = "/debian/dists/x/InRelease";
@@ -120,4 +121,37 @@ fn what_a_lock_names_stays_in_the_cache_as_long_as_there_is_a_lock() {
     assert_eq!(cache.keep_locked(&lock, &both.into()).unwrap(), 1);
     std::fs::remove_file(&lock).unwrap();
     assert_eq!(cache.clear().unwrap(), index.size);
+}
+
+#[test]
+fn an_archive_that_a_lock_does_not_name_is_not_asked() {
+    let world = World::new();
+    let record = Record {
+        not_locked: ["file:///srv/debian".to_owned()].into(),
+        ..Record::default()
+    };
+    let settings = |locked| Settings {
+        routes: vec![],
+        cache: Cache::new(world.dir.path(), None),
+        scratch: world.dir.path().join("scratch"),
+        log: world.log(),
+        vouched_only: false,
+        locked,
+        open: None,
+    };
+    let (debian, _) = distro::suite("trixie").unwrap();
+    let start = |settings: &Settings, archive: Option<&str>| {
+        let archive = archive.map(Archive::at);
+        let relay = ArchiveRelay::start(settings, debian, archive.as_ref());
+        relay.map(drop).map_err(|error| error.message().to_owned())
+    };
+    let free = settings(None);
+    assert_eq!(start(&free, None), Ok(()));
+    let bound = settings(Some(Arc::new(Locked::new("web.lock", "web", record))));
+    assert_eq!(start(&bound, Some("file:///srv/debian")), Ok(()));
+    // Somebody has taken lines out of it, or it was made of an archive that nobody knew.
+    let refused = |what: &str| Err(format!("{what} is not in web.lock"));
+    assert_eq!(start(&bound, None), refused("the archive of Debian"));
+    let other = "file:///srv/other";
+    assert_eq!(start(&bound, Some(other)), refused(other));
 }
