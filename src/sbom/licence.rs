@@ -11,9 +11,16 @@ use super::Package;
 /// The largest description of a copyright that is read, in bytes: the largest of Debian's has 2 MB.
 const LARGEST: u64 = 8 << 20;
 
-/// The expression that SPDX has for what a package says; empty for nothing. What SPDX has no name for, or
-/// is not known here, becomes a `LicenseRef-`.
+/// The longest expression, in bytes: the longest of Debian's have some thousands. Guests write them, and one copyright
+/// may be that of each package.
+const LONGEST: usize = 16 << 10;
+
+/// The expression that SPDX has for what a package says; empty for nothing, and for what is too long to be one.
+/// What SPDX has no name for, or is not known here, becomes a `LicenseRef-`.
 pub fn expression(text: &str) -> String {
+    if text.len() > LONGEST {
+        return String::new();
+    }
     let commas: Vec<&str> = text.split(", ").collect();
     let (first, rest) = (commas[0], &commas[1..]);
     let mut all = clauses(first);
@@ -141,7 +148,10 @@ fn reference(name: &str) -> String {
             _ => {}
         }
     }
-    format!("LicenseRef-{}", own.trim_matches('-'))
+    match own.trim_matches('-') {
+        "" => "LicenseRef-unknown".to_owned(),
+        own => format!("LicenseRef-{own}"),
+    }
 }
 
 /// The names of our own in an expression.
@@ -152,7 +162,7 @@ pub fn references(expression: &str) -> impl Iterator<Item = &str> {
 
 /// What a `debian/copyright` in the machine-readable format (DEP-5,
 /// <https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/>) says: all licences of its files. None where
-/// it is written for people only.
+/// it is written for people only, or is longer than any expression.
 pub fn of_copyright(text: &str) -> Option<String> {
     let mut lines = text.lines();
     let format = lines.find(|line| !line.trim().is_empty())?;
@@ -160,6 +170,7 @@ pub fn of_copyright(text: &str) -> Option<String> {
         return None;
     }
     let mut found: BTreeSet<String> = BTreeSet::new();
+    let mut length = 0;
     let mut of_files = false;
     for line in lines {
         if line.trim().is_empty() {
@@ -170,7 +181,14 @@ pub fn of_copyright(text: &str) -> Option<String> {
             && of_files
             && !name.trim().is_empty()
         {
-            found.insert(expression(name.trim()));
+            let one = expression(name.trim());
+            let size = one.len();
+            if found.insert(one) {
+                length += size;
+            }
+            if size == 0 || length > LONGEST {
+                return None;
+            }
         }
     }
     let all: Vec<String> = match found.len() {
@@ -317,6 +335,23 @@ mod tests {
         let names: Vec<&String> = all.keys().collect();
         assert_eq!(names, ["gcc-12-base", "libstdc++6"]);
         assert_eq!(all["libstdc++6"], expected);
+    }
+
+    /// One that is long takes much more time than bytes, and each package may have it.
+    #[test]
+    fn what_is_longer_than_any_licence_says_nothing() {
+        let long = "MIT, ".repeat(4000) + "MIT";
+        assert_eq!(expression(&long), "");
+        let head = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n";
+        assert_eq!(of_copyright(&format!("{head}License: {long}\n")), None);
+        let many: String = (0..4000)
+            .map(|number| format!("\nFiles: {number}\nLicense: own-{number}\n"))
+            .collect();
+        assert_eq!(of_copyright(&format!("{head}License: MIT\n{many}")), None);
+        let often = format!("{head}License: MIT\n") + &"\nFiles: x\nLicense: MIT\n".repeat(9000);
+        assert_eq!(of_copyright(&often).as_deref(), Some("MIT"));
+        // Nor is a name of signs one.
+        assert_eq!(expression("?"), "LicenseRef-unknown");
     }
 
     #[test]
