@@ -76,6 +76,7 @@ pub(super) fn read(disk: &Overlay, scratch: &Path, below: Option<&Index>) -> Res
         below,
         began: below.and_then(last_change),
         budget: disk.size().saturating_mul(TIMES),
+        databases: owners::LARGEST,
         read: &mut read,
         buffer: vec![0; CHUNK],
     };
@@ -160,6 +161,8 @@ struct Reader<'r> {
     began: Option<i64>,
     /// Bytes that may still be read of files.
     budget: u64,
+    /// Bytes that may still be read of databases.
+    databases: u64,
     read: &'r mut Read,
     buffer: Vec<u8>,
 }
@@ -205,12 +208,13 @@ impl Reader<'_> {
 
     /// Reads what a package manager knows.
     fn database(&mut self, path: &str, system: &Fs<'_>, inode: &Inode) -> io::Result<()> {
-        if inode.size > owners::LARGEST {
-            let why = format!("{path}: it is larger than a list of packages");
-            self.read.unread.push(why);
+        let Some(left) = self.databases.checked_sub(inode.size) else {
+            let why = "with it the lists of packages are larger than any, and it is not read";
+            self.read.unread.push(format!("{path}: {why}"));
             return Ok(());
-        }
-        let content = system.read(inode, owners::LARGEST)?;
+        };
+        self.databases = left;
+        let content = system.read(inode, inode.size)?;
         self.read.databases.insert(path.to_owned(), content);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::host::exec::Program;
 use crate::ui::Ui;
+mod large;
 
 const SECOND: i64 = 1_000_000_000;
 
