@@ -37,6 +37,9 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// Ports of one guest.
 const PORTS: usize = 64;
 
+/// How long a guest waits where this process has no more files to open for a while.
+const FULL: Duration = Duration::from_millis(100);
+
 /// Connections of one guest at a time.
 const CONNECTIONS: usize = 256;
 
@@ -77,7 +80,10 @@ impl Door {
             let listener = Arc::new(listener);
             door.listeners.push(Arc::clone(&listener));
             let open = Arc::clone(&open);
-            std::thread::spawn(move || accept(&listener, port, &open));
+            std::thread::spawn(move || {
+                let next = || listener.accept().map(|(guest, _)| guest);
+                accept(next, |guest| relay(guest, port, &open));
+            });
         }
         Ok(door)
     }
@@ -92,26 +98,32 @@ impl Drop for Door {
     }
 }
 
-/// Connects whoever comes with the same port of this host's loopback.
-fn accept(listener: &TcpListener, port: u16, open: &Arc<AtomicUsize>) {
+/// Takes whoever comes, until the listener is closed.
+fn accept<T>(mut next: impl FnMut() -> io::Result<T>, mut come: impl FnMut(T)) {
     loop {
-        let guest = match listener.accept() {
-            Ok((guest, _)) => guest,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-            Err(_) => return,
-        };
-        if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
-            open.fetch_sub(1, Ordering::SeqCst);
-            continue;
+        match next() {
+            Ok(guest) => come(guest),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // EMFILE, ENFILE, ENOMEM: others of this process or host have them, and give them back.
+            Err(_) => std::thread::sleep(FULL),
         }
-        let open = Arc::clone(open);
-        std::thread::spawn(move || {
-            if let Ok(host) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
-                proxy::join(&guest, &host);
-            }
-            open.fetch_sub(1, Ordering::SeqCst);
-        });
     }
+}
+
+/// Connects a guest with the same port of this host's loopback.
+fn relay(guest: TcpStream, port: u16, open: &Arc<AtomicUsize>) {
+    if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
+        open.fetch_sub(1, Ordering::SeqCst);
+        return;
+    }
+    let open = Arc::clone(open);
+    std::thread::spawn(move || {
+        if let Ok(host) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            proxy::join(&guest, &host);
+        }
+        open.fetch_sub(1, Ordering::SeqCst);
+    });
 }
 
 /// The sockets that the child has sent.
@@ -202,5 +214,32 @@ fn loopback_up() -> io::Result<()> {
     match i32::from_ne_bytes(code.unwrap_or([0xff; 4])) {
         0 => Ok(()),
         code => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_full_for_a_while_closes_no_door() {
+        use rustix::io::Errno;
+        let errors = [Errno::MFILE, Errno::NFILE, Errno::CONNABORTED];
+        let mut events = errors.map(Err).into_iter().chain([Ok(1)]);
+        let mut come = vec![];
+        let closed = Err(Errno::INVAL);
+        let next = || events.next().unwrap_or(closed).map_err(io::Error::from);
+        accept(next, |guest| come.push(guest));
+        assert_eq!(come, [1]);
+    }
+
+    #[test]
+    fn a_listener_that_is_closed_ends_its_thread() {
+        let listener = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let door = Door {
+            listeners: vec![Arc::clone(&listener)],
+        };
+        drop(door);
+        accept(|| listener.accept(), |_| panic!("nobody has come"));
     }
 }
