@@ -56,10 +56,13 @@ impl Seen {
         Seen(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Since when an advisory is known: when it was published, else when it was seen first; `at` is now.
+    /// Since when an advisory is known: when it was published, else when it was seen first; `at` is now. One that
+    /// is published some day only has no other day than that.
     pub(super) fn since(&self, id: &str, published: Option<u64>, at: u64) -> u64 {
-        let first = || self.0.get(id).copied().unwrap_or(at);
-        published.map_or_else(first, |published| published.min(at))
+        let first = || self.0.get(id).copied().unwrap_or(at).min(at);
+        published
+            .filter(|published| *published <= at)
+            .unwrap_or_else(first)
     }
 
     pub(super) fn add(&mut self, findings: &[Finding]) {
@@ -68,8 +71,14 @@ impl Seen {
         }
     }
 
+    /// Keeps it, with what others have seen since it was read.
     pub(super) fn keep(&self, state: &Path) -> Result<()> {
-        let text = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut all = Seen::read(state).0;
+        for (id, since) in &self.0 {
+            let first = all.entry(id.clone()).or_insert(*since);
+            *first = (*first).min(*since);
+        }
+        let text = serde_json::to_vec(&all).unwrap_or_default();
         crate::host::durable::write_atomic(&state.join(SEEN), &text)
     }
 }
@@ -105,4 +114,46 @@ pub(super) fn read(
     let vex = settings.vex.iter().map(|path| advisories::read_vex(path));
     let vex: Vec<Vec<Vex>> = vex.collect::<Result<_>>()?;
     Ok((known, vex.concat(), problems))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::severity::Severity;
+
+    fn finding(id: &str, since: u64) -> Finding {
+        Finding {
+            id: id.into(),
+            aliases: vec![],
+            severity: Severity::Unknown,
+            source: String::new(),
+            installed: String::new(),
+            fixed: None,
+            since,
+            excuse: None,
+        }
+    }
+
+    #[test]
+    fn an_advisory_of_tomorrow_is_known_since_it_was_seen() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.since("CVE-1", Some(50), 100), 50);
+        assert_eq!(seen.since("CVE-1", Some(9000), 100), 100);
+        seen.add(&[finding("CVE-1", 100)]);
+        assert_eq!(seen.since("CVE-1", Some(9000), 200), 100);
+        assert_eq!(seen.since("CVE-1", None, 200), 100);
+    }
+
+    #[test]
+    fn what_two_builds_have_seen_at_once_is_kept_of_both() {
+        let state = tempfile::tempdir().unwrap();
+        std::fs::create_dir(state.path().join("updates")).unwrap();
+        let [mut one, mut other] = [0, 0].map(|_| Seen::read(state.path()));
+        one.add(&[finding("CVE-1", 100)]);
+        other.add(&[finding("CVE-1", 200), finding("CVE-2", 200)]);
+        one.keep(state.path()).unwrap();
+        other.keep(state.path()).unwrap();
+        let kept = Seen::read(state.path()).0;
+        assert_eq!(kept, [("CVE-1".into(), 100), ("CVE-2".into(), 200)].into());
+    }
 }

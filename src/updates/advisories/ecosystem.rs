@@ -98,6 +98,15 @@ impl Release {
                 let number = number.split(':').next().unwrap_or_default();
                 number.split('.').next() == Some(&*self.version)
             }
+            // The packages of a server are in modules, each of which has advisories of its own; what is not
+            // installed from one has none of its packages.
+            "SUSE" => {
+                let pack = self.also.strip_prefix("Linux Enterprise Server");
+                let of_pack = |pack: &str| {
+                    release.starts_with("Linux Enterprise ") && release.ends_with(pack)
+                };
+                release.is_empty() || pack.is_some_and(of_pack)
+            }
             _ => {
                 let own = [&self.version, &self.also];
                 release.is_empty() || own.iter().any(|own| !own.is_empty() && *own == release)
@@ -141,6 +150,19 @@ mod tests {
             ("rhel", "9.4", "Red Hat:rhel_aus:9.2::baseos", false),
             ("opensuse", "15.6", "openSUSE:Leap 15.6", true),
             ("sles", "15.6", "SUSE:Linux Enterprise Server 15 SP6", true),
+            (
+                "sles",
+                "15.6",
+                "SUSE:Linux Enterprise Module for Basesystem 15 SP6",
+                true,
+            ),
+            (
+                "sles",
+                "15.6",
+                "SUSE:Linux Enterprise Module for Basesystem 15 SP5",
+                false,
+            ),
+            ("sles", "15.6", "SUSE:Linux Enterprise Micro 5.5", false),
             ("fedora", "43", "Debian:12", false),
             ("", "", "Debian:12", false),
         ] {

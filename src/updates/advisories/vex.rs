@@ -240,7 +240,8 @@ fn is_product(id: &str, about: &About<'_>) -> bool {
     let kind = words.next().unwrap_or_default();
     let name = plain(words.next_back().unwrap_or_default());
     if matches!(kind, "generic" | "oci" | "docker") && name == image {
-        return true;
+        // One build of it says nothing of the others: what was mended there is not mended here.
+        return version.is_none();
     }
     if kind != contents.kind.name() || (name != package.name && name != source) {
         return false;

@@ -54,7 +54,9 @@ fn excused(vex: &[Vex], id: &str, aliases: &[&str]) -> bool {
 fn a_part_of_another_product_is_no_part_of_this_one() {
     let part = serde_json::json!([{"@id": "pkg:deb/debian/openssl"}]);
     for (product, is) in [
-        ("pkg:oci/web@sha256%3Aabc", true),
+        ("pkg:oci/web", true),
+        ("pkg:oci/web@sha256%3Aabc", false),
+        ("pkg:generic/web@20250101", false),
         ("pkg:generic/shop", false),
         ("web", true),
     ] {
