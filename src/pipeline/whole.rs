@@ -141,6 +141,7 @@ pub(super) fn hand_over(session: &Session, options: &Options, built: &[Built]) -
             config: &session.config,
             store: &session.store,
             channel: channel.as_deref(),
+            offline: options.offline,
             sealed: &results.sealed,
             checked: &results.checked,
             packed: &results.packed,

@@ -67,7 +67,7 @@ fn closed(request: &Request<'_>, both: [Packages; 2], ui: &StageUi) -> Result<Ve
         contents: Ok(packages),
     });
     let state = request.store.planned_in();
-    let settings = Settings::of(request.config, request.root, state, false)?;
+    let settings = Settings::of(request.config, request.root, state, request.offline)?;
     let (findings, problems) = updates::vulnerabilities(&settings, &subjects, now())?;
     for why in &problems {
         ui.ui().warning(format!(

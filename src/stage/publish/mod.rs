@@ -52,6 +52,8 @@ pub struct Request<'a> {
     pub store: &'a Store,
     /// The channel of the command line.
     pub channel: Option<&'a str>,
+    /// No server is asked.
+    pub offline: bool,
     /// The sealed disk.
     pub sealed: &'a Layer<Sealed>,
     /// The gate's proof.

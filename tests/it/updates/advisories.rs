@@ -275,6 +275,25 @@ fn a_manifest_says_what_is_fixed_and_a_query_what_is_not() {
 }
 
 #[test]
+fn an_offline_build_is_published_without_a_request() {
+    let (_archive, _mirror, world) = mirror();
+    let server = Server::start(|_, _| Answer::of(b"[]"));
+    let from = server.text("all.json");
+    with(
+        &world,
+        &format!("advisories: [{{format: osv, from: \"{from}\"}}]\n"),
+    );
+    built(&world, "publish: {channel: stable}\n", "5.0-1");
+    world
+        .ok(&["build", "web", "--offline", "--publish"])
+        .says(&[
+            "the manifest does not say which advisories are closed",
+            "was never read on this host",
+        ]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
 fn the_gate_refuses_what_is_as_bad_as_its_recipe_says_and_not_accepted() {
     let (_archive, _server, world) = mirror();
     let all = [
