@@ -52,7 +52,13 @@ pub(super) fn claim(index: &mut Index, databases: &BTreeMap<String, Vec<u8>>) {
         });
     }
     let made = made_of(&index.files, &places, &claims);
+    let gave_up = places.gave_up();
     claims.extend(made);
+    if gave_up {
+        index.unread.push(
+            "whose its files are: its lists of packages and links are larger than any".into(),
+        );
+    }
     for file in &mut index.files {
         file.claim = claims.get(&file.path).copied();
     }
