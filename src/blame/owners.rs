@@ -15,6 +15,13 @@ use crate::sbom::Package;
 /// them, and a hole takes memory, too.
 pub(super) const LARGEST: u64 = 256 << 20;
 
+/// What the lists of packages may take, in bytes: those of a desktop take 100 MB. A name of a directory counts for each of
+/// its files, and so a small database can have terabytes of paths.
+const MOST: usize = 512 << 20;
+
+/// What an entry of a list takes besides.
+const EACH: usize = 64;
+
 /// Whether a package manager keeps what it knows in this file.
 pub(super) fn is_database(path: &str) -> bool {
     dpkg::is_database(path) || apk::is_database(path) || rpm::is_database(path)
@@ -34,6 +41,23 @@ struct Known {
     records: Vec<(String, usize)>,
     /// Databases that cannot be read, a sentence each.
     unread: Vec<String>,
+    /// What the lists have taken.
+    taken: usize,
+}
+
+impl Known {
+    /// Notes that a package has a path.
+    fn list(&mut self, path: String, package: usize) {
+        self.taken = self.taken.saturating_add(path.len() + EACH);
+        if !self.is_full() {
+            self.lists.push((path, package));
+        }
+    }
+
+    /// Whether the lists are larger than any system's: not all of them is there.
+    fn is_full(&self) -> bool {
+        self.taken > MOST
+    }
 }
 
 /// Notes in the index whose its files are, of the databases by their paths.
@@ -52,7 +76,7 @@ pub(super) fn claim(index: &mut Index, databases: &BTreeMap<String, Vec<u8>>) {
         });
     }
     let made = made_of(&index.files, &places, &claims);
-    let gave_up = places.gave_up();
+    let gave_up = places.gave_up() || known.is_full();
     claims.extend(made);
     if gave_up {
         index.unread.push(

@@ -32,10 +32,11 @@ pub(super) fn learn(databases: &BTreeMap<String, Vec<u8>>, known: &mut Known) {
                 "o" => package.source = value.into(),
                 "F" => {
                     dir = value;
-                    known.lists.push((format!("/{dir}"), number));
+                    known.list(format!("/{dir}"), number);
                 }
-                "R" if dir.is_empty() => known.lists.push((format!("/{value}"), number)),
-                "R" => known.lists.push((format!("/{dir}/{value}"), number)),
+                "R" if known.is_full() => break,
+                "R" if dir.is_empty() => known.list(format!("/{value}"), number),
+                "R" => known.list(format!("/{dir}/{value}"), number),
                 _ => {}
             }
         }

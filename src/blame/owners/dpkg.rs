@@ -39,9 +39,7 @@ pub(super) fn learn(databases: &BTreeMap<String, Vec<u8>>, known: &mut Known) {
         let paths = list
             .lines()
             .filter(|path| path.starts_with('/') && *path != "/.");
-        known
-            .lists
-            .extend(paths.map(|path| (path.to_owned(), *number)));
+        paths.for_each(|path| known.list(path.to_owned(), *number));
         // Its other files there have its name, too.
         let stem = path.strip_suffix("list").unwrap_or(path);
         for end in ENDS {

@@ -81,13 +81,16 @@ fn add(header: &[u8], known: &mut Known) -> Option<()> {
         if ABSENT.contains(state) {
             continue;
         }
+        if known.is_full() {
+            break;
+        }
         let path = String::from_utf8_lossy(&[dir, name].concat()).into_owned();
         // Of a directory, it ends with its name.
         let path = path.trim_end_matches('/').to_owned();
         if flags & CONFIG != 0 {
             known.conffiles.insert(path.clone());
         }
-        known.lists.push((path, number));
+        known.list(path, number);
     }
     Some(())
 }

@@ -42,6 +42,8 @@ pub(super) fn headers(file: &[u8], log: &[u8]) -> Option<Vec<Vec<u8>>> {
 struct Database<'d> {
     file: &'d [u8],
     log: HashMap<u32, &'d [u8]>,
+    /// Bytes of both.
+    bytes: usize,
     size: usize,
     usable: usize,
 }
@@ -59,10 +61,12 @@ impl<'d> Database<'d> {
         if !size.is_power_of_two() || usable < 480 {
             return None;
         }
+        let bytes = file.len() + log.len();
         let log = logged(log, size).unwrap_or_default();
         Some(Database {
             file,
             log,
+            bytes,
             size,
             usable,
         })
@@ -79,6 +83,8 @@ impl<'d> Database<'d> {
     /// The rows of the table that begins at a page; nothing of a damaged one.
     fn rows(&self, root: u32) -> Option<Vec<Vec<u8>>> {
         let (mut rows, mut seen, mut left) = (vec![], HashSet::new(), vec![root]);
+        // Cells that share their bytes would make more of the file than it has.
+        let mut budget = self.bytes;
         while let Some(number) = left.pop() {
             if !seen.insert(number) {
                 return None;
@@ -95,7 +101,11 @@ impl<'d> Database<'d> {
             for cell in 0..count {
                 let cell = page.get(usize::from(half(page, cells + 2 * cell)?)..)?;
                 match kind {
-                    ROWS => rows.push(self.row(cell, &mut seen)?),
+                    ROWS => {
+                        let row = self.row(cell, &mut seen)?;
+                        budget = budget.checked_sub(row.len())?;
+                        rows.push(row);
+                    }
                     _ => left.push(big(cell, 0)?),
                 }
             }
@@ -198,4 +208,30 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
     let bytes = bytes.get(at..at.checked_add(2)?)?;
     Some(u16::from_be_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_that_share_their_bytes_are_no_table() {
+        let mut file = vec![0; 1 << 16];
+        file[..16].copy_from_slice(MAGIC);
+        // Pages of 64 KiB; a page with rows, of which each has the same 30000 bytes.
+        file[17] = 1;
+        file[HEAD] = ROWS;
+        let mut with = |count: u16| {
+            file[HEAD + 3..HEAD + 5].copy_from_slice(&count.to_be_bytes());
+            for cell in 0..usize::from(count) {
+                let at = HEAD + 8 + 2 * cell;
+                file[at..at + 2].copy_from_slice(&20_000u16.to_be_bytes());
+            }
+            file[20_000..20_004].copy_from_slice(&[0x81, 0xea, 0x30, 1]);
+            let rows = Database::new(&file, &[]).unwrap().rows(1);
+            rows.map(|rows| rows.len())
+        };
+        assert_eq!(with(2), Some(2));
+        assert_eq!(with(1000), None);
+    }
 }

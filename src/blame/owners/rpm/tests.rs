@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::super::MOST;
 use super::*;
 use crate::host::exec::Program;
 
@@ -232,4 +233,31 @@ fn a_broken_database_is_told() {
     let (_, known) = learned(&[(SQLITE, vec![])]);
     assert_eq!(known.unread, [""; 0]);
     assert!(!is_database("/var/lib/rpm/Name") && !is_database("/srv/rpmdb.sqlite"));
+}
+
+#[test]
+fn a_directory_that_counts_for_each_of_its_files_takes_no_memory() {
+    let tags = [
+        (NAME, b"x\0".to_vec(), 1u32),
+        (VERSION, b"1\0".to_vec(), 1),
+        (DIRECTORIES, [vec![b'/'; 100_000], vec![0]].concat(), 1),
+        (NAMES, b"a\0".repeat(1000), 1000),
+        (DIRECTORY, vec![0; 4000], 1000),
+    ];
+    let (mut entries, mut data) = (vec![], vec![]);
+    for (tag, value, count) in &tags {
+        for number in [*tag, 0, data.len() as u32, *count] {
+            entries.extend(number.to_be_bytes());
+        }
+        data.extend(value);
+    }
+    let counts = [tags.len() as u32, data.len() as u32].map(u32::to_be_bytes);
+    let header = [counts.concat(), entries, data].concat();
+    let mut known = Known {
+        taken: MOST - (1 << 20),
+        ..Known::default()
+    };
+    assert_eq!(add(&header, &mut known), Some(()));
+    assert!(known.is_full());
+    assert_eq!(known.lists.len(), 10);
 }
