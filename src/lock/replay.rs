@@ -126,9 +126,13 @@ impl Locked {
     /// # Errors
     /// When the lock does not have it.
     pub fn archive(&self, name: &str) -> Result<&Fetched> {
+        self.archive_of(name).ok_or_else(|| self.lacks(name))
+    }
+
+    /// As [`Locked::archive`], of what the stage does without where the lock has none.
+    pub fn archive_of(&self, name: &str) -> Option<&Fetched> {
         let mut all = self.record.archives.iter();
         all.find(|one| one.url == name)
-            .ok_or_else(|| self.lacks(name))
     }
 
     /// What binds what is made beside the disk.

@@ -88,10 +88,10 @@ pub(super) fn run(
 fn note_files(context: &Context<'_>, session: &Session<'_>, pin: &Pin) -> Result<()> {
     let (cache, fetching) = (context.cache(), context.fetching);
     let named = match fetching.locked() {
-        // A lock of an older imgforge has none.
-        Some(locked) => match locked.archive(FILES) {
-            Ok(named) => Some(named.clone()),
-            Err(_) => return Ok(()),
+        // That of an image without one has none, nor has one of an older imgforge.
+        Some(locked) => match locked.archive_of(FILES) {
+            Some(named) => Some(named.clone()),
+            None => return Ok(()),
         },
         None => None,
     };
