@@ -97,8 +97,11 @@ impl Relay {
     fn apt(&self) -> String {
         let mut text = String::new();
         if self.replays {
-            for own in ["http::Proxy", "https::Proxy", "http::Proxy-Auto-Detect"] {
-                text.push_str(&format!("#clear Acquire::{own};\n"));
+            // Of a program that finds a proxy apt knows two names.
+            for own in ["Proxy", "Proxy-Auto-Detect", "ProxyAutoDetect"] {
+                for scheme in ["http", "https"] {
+                    text.push_str(&format!("#clear Acquire::{scheme}::{own};\n"));
+                }
             }
         }
         text.push_str(&format!("Acquire::http::Proxy \"{}\";\n", self.address));

@@ -107,6 +107,8 @@ fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
     let told = r#"sh -c 'echo relay $IMGFORGE_RELAY; mkdir -p own
         echo "Acquire::http::Proxy \"http://own.example\";" >own/90own
         echo "Acquire::http::Proxy::deb.example \"DIRECT\";" >>own/90own
+        echo "Acquire::http::ProxyAutoDetect \"/find/own.example\";" >>own/90own
+        echo "Acquire::https::Proxy-Auto-Detect \"/find/own.example\";" >>own/90own
         echo "Dir::Etc::parts \"$PWD/own\";" >>"$APT_CONFIG"
         apt-config dump' | grep -e ^relay -e Proxy -e Valid"#;
     for (name, replays) in SHELLS.iter().flat_map(|name| [(name, false), (name, true)]) {
