@@ -136,15 +136,25 @@ fn of_section(
     })
 }
 
-/// A text with `$NAME` and `${NAME}` replaced; what is not known stays.
+/// The longest address, and the longest value of a variable, in bytes: a guest can write variables of variables, of
+/// which each doubles what it is in.
+const LONGEST: usize = 4096;
+const VALUE: usize = 512;
+
+/// A text with `$NAME` and `${NAME}` replaced; what is not known stays, and all of what becomes too long.
 fn replaced(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = text.to_owned();
     // The longer ones first: `releasever_major` begins with `releasever`.
-    let mut names: Vec<(&String, &String)> = variables.iter().collect();
+    let short = |(_, value): &(&String, &String)| value.len() <= VALUE;
+    let mut names: Vec<(&String, &String)> = variables.iter().filter(short).collect();
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     for (name, value) in names {
-        out = out.replace(&format!("${{{name}}}"), value);
-        out = out.replace(&format!("${name}"), value);
+        for place in [format!("${{{name}}}"), format!("${name}")] {
+            out = out.replace(&place, value);
+            if out.len() > LONGEST {
+                return text.chars().take(LONGEST / 4).collect();
+            }
+        }
     }
     out
 }
@@ -205,5 +215,19 @@ mod tests {
             ]
         );
         assert!("deb http://a x y".parse::<Repo>().is_err());
+    }
+
+    #[test]
+    fn variables_of_variables_make_no_address_without_an_end() {
+        let names = 'a'..='v';
+        let next = |name: char| char::from_u32(u32::from(name) + 1).unwrap();
+        let variables = names.map(|name| {
+            let next = next(name);
+            (name.to_string(), format!("${next}${next}"))
+        });
+        let repos = of_ini("[x]\nbaseurl=https://h/$a\n", &variables.collect());
+        assert_eq!(repos[0].uri, "https://h/$a");
+        let long = [("a".to_owned(), "x".repeat(1 << 20))].into();
+        assert_eq!(of_ini("[x]\nbaseurl=https://h/$a\n", &long), repos);
     }
 }

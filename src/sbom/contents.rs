@@ -29,6 +29,9 @@ const NO_COPYRIGHTS: &[&str] = &[
     "README*",
 ];
 
+/// Repositories that are looked at: a guest can write more than the host has memory for.
+const MOST_REPOS: usize = 4096;
+
 /// apk's database.
 const APK: &str = "/lib/apk/db/installed";
 
@@ -169,11 +172,17 @@ impl Contents {
                 let name = file.rsplit('/').next().unwrap_or_default().to_owned();
                 variables.insert(name, read(&file)?.trim().to_owned());
             }
+            let mut files = vec![];
             for dir in ["/etc/yum.repos.d", "/etc/zypp/repos.d"] {
-                for file in guest.glob(&format!("{dir}/*.repo"))? {
-                    all.extend(repos::of_ini(&read(&file)?, &variables));
+                files.extend(guest.glob(&format!("{dir}/*.repo"))?);
+            }
+            for file in files {
+                all.extend(repos::of_ini(&read(&file)?, &variables));
+                if all.len() > MOST_REPOS {
+                    break;
                 }
             }
+            all.truncate(MOST_REPOS);
         }
         for mut repo in all {
             repo.uri = crate::address::hide(&repo.uri).into_owned();

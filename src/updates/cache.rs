@@ -55,6 +55,12 @@ pub(super) struct Current {
     note: Option<Note>,
 }
 
+/// Whether an index that was made at `before` hides what one of `now` has; what does not say when it was made counts as
+/// it comes.
+pub(super) fn is_behind(now: Option<u64>, before: Option<u64>) -> bool {
+    now.zip(before).is_some_and(|(now, before)| now < before)
+}
+
 /// What is kept beside such a file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Note {

@@ -5,6 +5,7 @@ pub mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cache::is_behind;
 use super::lists::{Listed, read_listed};
 use super::suite::{Load, Loaded, Offers, Want, sentence};
 use crate::distro::release::Release;
@@ -82,7 +83,7 @@ fn from(load: &Load<'_>, uri: &str, signed: bool) -> Result<Loaded> {
     let before = current.before.as_deref();
     match before.and_then(|bytes| read(bytes).ok()) {
         // An old index would hide what is known already.
-        Some(before) if before.made > repomd.made => repomd = before,
+        Some(before) if is_behind(repomd.made, before.made) => repomd = before,
         _ => load.cache.keep(&url, &current)?,
     }
     let primary = repomd.parts.get("primary");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::asked::Asked;
-use super::cache::Cache;
+use super::cache::{Cache, is_behind};
 use super::lists::Lists;
 use super::rpm::xml::Notice;
 use super::{Settings, SuiteStatus, apk, kernel, rpm};
@@ -193,7 +193,7 @@ impl Load<'_> {
         let before = current.before.as_ref();
         match before.and_then(|bytes| self.release(&url, bytes).ok()) {
             // An old index, good signature and all, would hide what is known already.
-            Some(before) if before.date > release.date => release = before,
+            Some(before) if is_behind(release.date, before.date) => release = before,
             _ => self.cache.keep(&url, &current)?,
         }
         if let (Some(until), Some(at)) = (release.valid_until, self.at)

@@ -1,5 +1,7 @@
 //! Images of RPM's family and of Alpine's, against repositories that the families' own programs made.
 
+use imgforge::digest::Sha256;
+
 use super::*;
 
 /// Builds empty packages by rpmbuild: name, version, release, source package's name.
@@ -260,4 +262,46 @@ fn an_image_of_alpine_is_judged_by_its_signed_index() {
         .says(&["it has no signature"]);
     write(good);
     world.updates(&["alpine"]).exits(4);
+}
+
+#[test]
+fn an_index_that_does_not_say_when_it_was_made_hides_nothing() {
+    let (archive, _server, world) = mirror();
+    let publish = |revision: &str, version: &str| {
+        let list = format!(
+            "<metadata><package type=\"rpm\"><name>bash</name><arch>noarch</arch>\
+             <version epoch=\"0\" ver=\"{version}\" rel=\"1\"/></package></metadata>"
+        );
+        let (sha256, size) = (Sha256::of(list.as_bytes()), list.len());
+        let location = format!("repodata/{version}-primary.xml");
+        world.write(&format!("rpms/{location}"), list);
+        let index = format!(
+            "<repomd><revision>{revision}</revision><data type=\"primary\"><checksum type=\"sha256\">{sha256}</checksum>\
+             <location href=\"{location}\"/><size>{size}</size></data></repomd>"
+        );
+        world.write("rpms/repodata/repomd.xml", index);
+        drop(std::fs::remove_file(
+            world.path("rpms/repodata/repomd.xml.asc"),
+        ));
+        archive.sign_file(&world.path("rpms/repodata/repomd.xml"));
+    };
+    publish("1763200800", "1");
+    let server = serve(&world.path("rpms"));
+    let bash = Package {
+        arch: "noarch".into(),
+        ..package("bash", "1-1", "")
+    };
+    let image = Contents {
+        sources: vec![format!("rpm [id=os signed=yes] {}", server.text(""))],
+        ..contents(Kind::Rpm, &[bash])
+    };
+    world.has("rocky", &image);
+    world.updates(&["rocky"]).exits(0);
+    publish("second", "2");
+    world.updates(&["rocky"]).exits(4).prints(&["bash"]);
+    // An older one does.
+    publish("1763200900", "3");
+    world.updates(&["rocky"]).exits(4).prints(&["3-1"]);
+    publish("1763200800", "1");
+    world.updates(&["rocky"]).exits(4).prints(&["3-1"]);
 }
