@@ -3,9 +3,10 @@
 mod list;
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,7 +70,7 @@ pub trait Device: Debug + Sync {
 pub struct Disk {
     path: PathBuf,
     /// Has the lock.
-    _lock: File,
+    lock: File,
     file: File,
     size: u64,
     is_device: bool,
@@ -81,11 +82,17 @@ impl Disk {
     /// Opens a disk to look at it: nothing is written.
     ///
     /// # Errors
-    /// When it cannot be read, is no disk and no file, has sectors that no image has, or another imgforge
-    /// works on it.
+    /// When it cannot be read, is no whole disk and no file, has sectors that no image has, or another
+    /// imgforge works on it.
     pub fn open(path: &Path) -> Result<Disk> {
         let shown = path.display();
-        let file = match File::open(path) {
+        if path.as_os_str().as_bytes().contains(&b'?') {
+            // Programs of e2fsprogs would open what is named so up to there.
+            return Err(Error::usage(format!("{shown} has a `?` in its name")).hint(LIST));
+        }
+        // Nobody waits for who writes into a pipe.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 return Err(Error::usage(format!("there is no disk {shown}")).hint(LIST));
             }
@@ -97,9 +104,15 @@ impl Disk {
             opened => opened.doing(|| format!("opening {shown}"))?,
         };
         let doing = || format!("reading {shown}");
-        let kind = file.metadata().doing(doing)?.file_type();
+        let about = file.metadata().doing(doing)?;
+        let kind = about.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(Error::usage(format!("{shown} is not a disk")).hint(LIST));
+        }
+        if kind.is_block_device() && is_partition(Path::new("/sys"), about.rdev()) {
+            return Err(Error::usage(format!("{shown} is a partition, and not a disk"))
+                .cause("an image has a partition table of its own: no machine would boot from there")
+                .hint(LIST));
         }
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::host(format!("another program works on {shown}"))
@@ -119,7 +132,7 @@ impl Disk {
         Ok(Disk {
             path: path.to_owned(),
             file: file.try_clone().doing(doing)?,
-            _lock: file,
+            lock: file,
             size: size / SECTOR as u64 * SECTOR as u64,
             is_device,
             punches: AtomicBool::new(true),
@@ -159,7 +172,17 @@ impl Disk {
                     .cause(cause)
                     .hint("run it as root"))
             }
-            opened => opened.doing(|| format!("opening {shown}")),
+            opened => {
+                let doing = || format!("opening {shown}");
+                let file = opened.doing(doing)?;
+                let [was, now] = [&self.lock, &file].map(File::metadata);
+                match is_same(&was.doing(doing)?, &now.doing(doing)?) {
+                    true => Ok(file),
+                    false => Err(Error::host(format!("{shown} is another disk meanwhile"))
+                        .cause("nothing was written to that one")
+                        .hint("see which disks there are, and run the command again")),
+                }
+            }
         }
     }
 
@@ -194,6 +217,21 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Whether two open files are the same device, or the same file.
+fn is_same(was: &Metadata, now: &Metadata) -> bool {
+    match was.file_type().is_block_device() {
+        true => now.file_type().is_block_device() && was.rdev() == now.rdev(),
+        false => (was.dev(), was.ino()) == (now.dev(), now.ino()),
+    }
+}
+
+/// Whether the block device with this number is a part of another one. `sys` is `/sys`.
+fn is_partition(sys: &Path, number: u64) -> bool {
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    sys.join(format!("dev/block/{major}:{minor}/partition"))
+        .exists()
 }
 
 impl Device for Disk {
@@ -247,5 +285,41 @@ impl Device for Disk {
 impl At for Disk {
     fn fill(&self, into: &mut [u8], at: u64) -> std::io::Result<()> {
         self.file.read_exact_at(into, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_has_taken_the_place_of_the_chosen_one_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let [link, chosen, other] = ["link", "chosen", "other"].map(|name| dir.path().join(name));
+        for file in [&chosen, &other] {
+            std::fs::write(file, [7; 4096]).unwrap();
+        }
+        std::os::unix::fs::symlink(&chosen, &link).unwrap();
+        let mut disk = Disk::open(&link).unwrap();
+        disk.make_writable().unwrap();
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let error = disk.make_writable().unwrap_err();
+        assert!(
+            error.message().ends_with("is another disk meanwhile"),
+            "{}",
+            error.render()
+        );
+    }
+
+    #[test]
+    fn a_partition_is_told_from_a_disk() {
+        let sys = tempfile::tempdir().unwrap();
+        let dir = |name: &str| sys.path().join("dev/block").join(name);
+        std::fs::create_dir_all(dir("8:0")).unwrap();
+        std::fs::create_dir_all(dir("8:1")).unwrap();
+        std::fs::write(dir("8:1").join("partition"), "1\n").unwrap();
+        let is = |minor| is_partition(sys.path(), rustix::fs::makedev(8, minor));
+        assert_eq!((is(0), is(1)), (false, true));
     }
 }
