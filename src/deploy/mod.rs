@@ -92,7 +92,23 @@ pub fn install(
     options.own.check_machine(Path::new("/sys"))?;
     plan::check_size(image.disk_size, disk.size())?;
     let wanted = wanted(image, disk.size(), options.own.digest());
-    let record = match decide(disk, wanted, options.replace)? {
+    if let Decision::Nothing = decide(disk, &wanted, options.replace, None)? {
+        return Ok(deployed);
+    }
+    adapt::check_tools()?;
+    let began = Instant::now();
+    let ui = session.ui.stage(&image.name, STAGE);
+    ui.ui().event(&Event::Started {
+        image: image.name.clone(),
+        stage: STAGE.into(),
+        key: wanted.plan.clone(),
+    });
+    let known = pull::whole(session, image, &ui)?;
+    let plan = Plan::new(&known, disk.size())?;
+    let puts = adapt::puts(&View::new(&known), &plan.root, &options.own)?;
+    disk.make_writable()?;
+    // Somebody may have used the disk while the blob was fetched.
+    let record = match decide(disk, &wanted, options.replace, Some(&plan))? {
         Decision::Nothing => return Ok(deployed),
         Decision::Begin(record) => record,
         Decision::Resume(record) => {
@@ -100,18 +116,6 @@ pub fn install(
             record
         }
     };
-    adapt::check_tools()?;
-    let began = Instant::now();
-    let ui = session.ui.stage(&image.name, STAGE);
-    ui.ui().event(&Event::Started {
-        image: image.name.clone(),
-        stage: STAGE.into(),
-        key: record.plan.clone(),
-    });
-    let known = pull::whole(session, image, &ui)?;
-    let plan = Plan::new(&known, disk.size())?;
-    let puts = adapt::puts(&View::new(&known), &plan.root, &options.own)?;
-    disk.make_writable()?;
     ui.step(match record.done {
         0 => "writing",
         _ => "writing what is left",
@@ -162,8 +166,14 @@ fn wanted(image: &Image, disk: u64, own: &str) -> Record {
     }
 }
 
-/// Looks at what a disk has.
-fn decide(device: &dyn Device, wanted: Record, replace: bool) -> Result<Decision> {
+/// Looks at what a disk has. Without the plan, which the blob tells, what a cut has left at the very end of an
+/// installation is not told from what others have put there.
+fn decide(
+    device: &dyn Device,
+    wanted: &Record,
+    replace: bool,
+    plan: Option<&Plan>,
+) -> Result<Decision> {
     let before = plan::look(device)?;
     let found = Record::read(device)?;
     if let Some(found) = &found
@@ -174,8 +184,16 @@ fn decide(device: &dyn Device, wanted: Record, replace: bool) -> Result<Decision
         match found.state {
             State::Complete if ours => return Ok(Decision::Nothing),
             State::Complete => {}
-            State::Committing if ours => return Ok(Decision::Resume(found.clone())),
-            _ if !before.boots => return Ok(Decision::Resume(found.clone())),
+            State::Committing => {
+                let goes_on = match plan {
+                    None => ours || !before.boots,
+                    Some(plan) => plan.is_under_way(device)? || ours && plan.is_whole(device)?,
+                };
+                if goes_on {
+                    return Ok(Decision::Resume(found.clone()));
+                }
+            }
+            _ if before.is_bare => return Ok(Decision::Resume(found.clone())),
             _ => {}
         }
     }
@@ -183,7 +201,7 @@ fn decide(device: &dyn Device, wanted: Record, replace: bool) -> Result<Decision
         // Its copies count from now on.
         sequence: found.as_ref().map_or(0, |found| found.sequence),
         old: starts(&before, found.as_ref()),
-        ..wanted
+        ..wanted.clone()
     };
     let what = match &found {
         Some(found) => Some(describe(&before, found, &new)),
@@ -224,7 +242,7 @@ fn describe(before: &Before, found: &Record, wanted: &Record) -> String {
             Some(now) => format!("{now}, and had {what} before"),
             None => format!("lost its table, and had {what}"),
         },
-        _ => match before.what.as_ref().filter(|_| before.boots) {
+        _ => match before.what.as_ref().filter(|_| !before.is_bare) {
             Some(now) => format!("{now}, and an interrupted installation of {what}"),
             None => format!("an interrupted installation of {what}"),
         },

@@ -95,6 +95,31 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether what is before the record's place is what this plan puts there, as far as a cut let it come.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn is_under_way(&self, device: &dyn Device) -> Result<bool> {
+        let mut head = vec![0; PLACE as usize];
+        device.read(&mut head, 0)?;
+        let sector = SECTOR as usize;
+        let mut pairs = head.chunks(sector).zip(self.head.chunks(sector));
+        let first = pairs.next().is_none_or(|(found, _)| sparse::is_zero(found));
+        Ok(first && pairs.all(|(found, own)| found == own || sparse::is_zero(found)))
+    }
+
+    /// Whether the first sector is there, which is written last.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn is_whole(&self, device: &dyn Device) -> Result<bool> {
+        let mut first = vec![0; SECTOR as usize];
+        device.read(&mut first, 0)?;
+        Ok(self.head.starts_with(&first))
+    }
+}
+
 /// Whether an image of `size` bytes fits on a disk.
 pub(super) fn check_size(size: u64, disk: u64) -> Result<()> {
     if size <= disk {
@@ -138,6 +163,8 @@ pub(super) struct Before {
     pub(super) boots: bool,
     /// The id in its GPT.
     pub(super) table: Option<Uuid>,
+    /// Whether nothing but zeros is before the record's place: as an installation leaves it until its end.
+    pub(super) is_bare: bool,
 }
 
 /// Looks at the ends of a disk: what any system leaves on one is there.
@@ -148,6 +175,7 @@ pub(super) fn look(device: &dyn Device) -> Result<Before> {
     let mut tail = vec![0; head.len()];
     device.read(&mut tail, size - head.len() as u64)?;
     let boots = head.get(510..512) == Some(&[0x55, 0xaa]);
+    let is_bare = sparse::is_zero(&head[..head.len().min(PLACE as usize)]);
     if let Ok(table) = Table::parse(&head) {
         let parts = table.partitions();
         return Ok(Before {
@@ -155,6 +183,7 @@ pub(super) fn look(device: &dyn Device) -> Result<Before> {
             starts: parts.iter().map(Partition::start).collect(),
             boots,
             table: Some(table.id()),
+            is_bare,
         });
     }
     let mut before = Before {
@@ -162,6 +191,7 @@ pub(super) fn look(device: &dyn Device) -> Result<Before> {
         starts: vec![],
         boots,
         table: None,
+        is_bare,
     };
     // What a cut has left of the record is nobody's.
     let own = PLACE as usize..(PLACE + SIZE) as usize;

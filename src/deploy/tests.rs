@@ -135,10 +135,16 @@ fn adapt(root: &crate::gpt::Partition, device: &dyn Device) -> Result<()> {
     device.write(b"grown", root.start() + root.size() - 5)
 }
 
+/// What is to be done with a disk, where what is on it may be lost or not.
+fn decided(device: &Memory, replace: bool, plan: &Plan) -> Result<Decision> {
+    let wanted = wanted(&published(), device.size(), "");
+    decide(device, &wanted, replace, Some(plan))
+}
+
 /// Installs on a disk, in parts of 1 MiB; whether anything was left to do.
 fn run(known: &Known, device: &Memory) -> bool {
     let plan = Plan::new(known, device.size()).unwrap();
-    let record = match decide(device, wanted(&published(), device.size(), ""), true).unwrap() {
+    let record = match decided(device, true, &plan).unwrap() {
         Decision::Nothing => return false,
         Decision::Begin(record) | Decision::Resume(record) => record,
     };
@@ -217,7 +223,13 @@ fn no_cut_leaves_a_half_system_that_looks_whole_and_the_next_run_finishes_it() {
         [8; 90],
         "and what is its own, once"
     );
-    // What an old partition behind the image would be known by is gone; what else is there is not.
+    // What an old partition behind the image, or a whole disk, would be known by is gone; what else is there
+    // is not.
+    assert!(
+        whole[8 * MIB..9 * MIB - 40 * SECTOR]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
     assert!(whole[7 * MIB..7 * MIB + 1000] == [0; 1000]);
     assert!(whole[13 * MIB / 2..13 * MIB / 2 + 1000] == before[13 * MIB / 2..13 * MIB / 2 + 1000]);
     assert!(!run(&known, &device), "once");
@@ -267,13 +279,14 @@ fn what_others_put_on_the_disk_after_a_cut_is_not_ours() {
     let device = Memory::new(vec![0; 9 * MIB]);
     assert!(run(&known, &device));
     let calls = std::mem::take(&mut *device.calls.lock().unwrap());
+    let plan = Plan::new(&known, device.size()).unwrap();
     let states = (0..=calls.len()).map(|end| left(&vec![0; 9 * MIB], &calls, end).swap_remove(1));
     let mut told = HashSet::new();
     for mut state in states {
         // Another installer writes its table, and leaves the record.
         state[..PLACE as usize].copy_from_slice(&other[..PLACE as usize]);
         let device = Memory::new(state);
-        let error = decide(&device, wanted(&published(), device.size(), ""), false).unwrap_err();
+        let error = decided(&device, false, &plan).unwrap_err();
         told.insert(error.causes().concat());
     }
     let mut told: Vec<_> = told.into_iter().collect();
@@ -286,4 +299,70 @@ fn what_others_put_on_the_disk_after_a_cut_is_not_ours() {
             "it has a GPT with 2 partitions, and had revision 3 of `web` before",
         ]
     );
+}
+
+/// Nor what has no table: a volume, a file system or swap space on the disk as a whole.
+#[test]
+fn what_others_put_on_the_disk_without_a_table_is_not_ours_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = image(dir.path());
+    let empty = vec![0; 9 * MIB];
+    let device = Memory::new(empty.clone());
+    let plan = Plan::new(&known, device.size()).unwrap();
+    assert!(run(&known, &device));
+    let calls = std::mem::take(&mut *device.calls.lock().unwrap());
+    let mut seen = HashSet::new();
+    for end in 0..=calls.len() {
+        for state in left(&empty, &calls, end) {
+            if !seen.insert(blake3::hash(&state[..MIB])) {
+                continue;
+            }
+            let is_whole = state[..SECTOR] != [0; SECTOR];
+            let device = Memory::new(state);
+            // As it is, the same command goes on.
+            decided(&device, false, &plan).unwrap();
+            for (at, magic) in [
+                (512, &b"LABELONE"[..]),
+                (1080, &[0x53, 0xef]),
+                (4086, b"SWAPSPACE2"),
+                ((64 << 10) + 64, b"_BHRfS_M"),
+            ] {
+                if is_whole && at > plan::TABLE {
+                    continue;
+                }
+                let part = at..at + magic.len();
+                let before = device.bytes.lock().unwrap()[part.clone()].to_vec();
+                device.bytes.lock().unwrap()[part.clone()].copy_from_slice(magic);
+                let decision = decided(&device, false, &plan);
+                assert!(decision.is_err(), "cut at {end}, {at}: {decision:?}");
+                device.bytes.lock().unwrap()[part].copy_from_slice(&before);
+            }
+        }
+    }
+    assert!(seen.len() > 8, "{} states", seen.len());
+}
+
+/// The power was cut before the last record, and the machine has run since then.
+#[test]
+fn a_whole_disk_that_was_in_use_gets_its_record_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = image(dir.path());
+    let device = Memory::new(vec![0; 9 * MIB]);
+    assert!(run(&known, &device));
+    let mut record = Record::read(&device).unwrap().unwrap();
+    (record.state, record.installed) = (State::Committing, None);
+    record.write(&device).unwrap();
+    let raw = dir.path().join("used");
+    std::fs::write(&raw, &*device.bytes.lock().unwrap()).unwrap();
+    let label = Program::new("sfdisk").args(["-q", "--part-label"]);
+    label.arg(&raw).args(["2", "mine"]).run().unwrap();
+    let file = File::options().write(true).open(&raw).unwrap();
+    file.write_all_at(b"another core.img", 20 << 10).unwrap();
+    let used = std::fs::read(&raw).unwrap();
+    let device = Memory::new(used.clone());
+    assert!(run(&known, &device));
+    let now = device.bytes.lock().unwrap();
+    assert!(without_record(&now) == without_record(&used));
+    drop(now);
+    assert!(!run(&known, &device), "once");
 }

@@ -1,8 +1,8 @@
 //! Writes an image to a disk, in an order in which no cut leaves a half system that looks whole.
 //!
 //! ```text
-//! A  the record; then the old table goes, at both ends
-//! B  what old volumes would be known by, behind the image
+//! A  the record; then the old table goes, at both ends, and all that is before the record
+//! B  what old volumes would be known by, behind the image and at the disk's end
 //! C  the image but its first MiB and its backup table; after each part the record says how far it is
 //! D  the record: from here on a cut means all of C again
 //! E  the file system grows, and gets what is this machine's
@@ -67,19 +67,23 @@ impl Installation<'_> {
             record.table = Some(self.plan.id);
             record.write(device)?;
         }
-        let head = &self.plan.head;
-        device.write(&head[SECTOR..PLACE as usize], SECTOR as u64)?;
-        device.write(
-            &self.plan.tail,
-            self.plan.disk - self.plan.tail.len() as u64,
-        )?;
-        device.flush()?;
-        let first = head.first_chunk().unwrap_or(&[0; SECTOR]);
-        device.write_first(first)?;
+        // A disk that is whole may have been in use since.
+        if !self.plan.is_whole(device)? {
+            self.commit()?;
+        }
         record.state = State::Complete;
         record.installed = Some(jiff::Timestamp::now().to_string());
         record.write(device)?;
         Ok(record)
+    }
+
+    /// Writes the first MiB and the backup table, and the first sector last.
+    fn commit(&self) -> Result<()> {
+        let (device, head, tail) = (self.device, &self.plan.head, &self.plan.tail);
+        device.write(&head[SECTOR..PLACE as usize], SECTOR as u64)?;
+        device.write(tail, self.plan.disk - tail.len() as u64)?;
+        device.flush()?;
+        device.write_first(head.first_chunk().unwrap_or(&[0; SECTOR]))
     }
 
     /// Takes the old table away, and what old volumes are known by.
@@ -87,12 +91,16 @@ impl Installation<'_> {
         let device = self.device;
         device.write(&[0; TABLE], 0)?;
         device.flush()?;
-        let tail = (TAIL * SECTOR as u64) as usize;
-        device.write(&vec![0; tail], self.plan.disk - tail as u64)?;
+        // Whoever puts something there is told from this installation.
+        device.zero(TABLE as u64, PLACE - TABLE as u64)?;
+        let Plan { disk, image, .. } = *self.plan;
+        // Some members of a RAID, and of ZFS, are known by the disk's end.
+        let end = (disk - SIGNATURES).max(image - TAIL * SECTOR as u64);
+        device.zero(end, disk - end)?;
         for start in &record.old {
             // Before the image's end the image itself is written.
-            let from = (*start).max(self.plan.image);
-            let end = start.saturating_add(SIGNATURES).min(self.plan.disk);
+            let from = (*start).max(image);
+            let end = start.saturating_add(SIGNATURES).min(disk);
             if from < end {
                 device.zero(from, end - from)?;
             }

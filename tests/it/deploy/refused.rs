@@ -108,6 +108,37 @@ fn whatever_is_tampered_with_or_does_not_fit_is_stopped() {
         let expected = "the disk has 71.0 MiB, and the image needs 72.0 MiB";
         assert!(error.contains(expected), "{error}");
     });
+    let tiny = machine.disk_with(100 << 10, b"");
+    let error = machine.deploy(&base, &tiny, &[]).unwrap_err().render();
+    assert!(error.contains("the disk has 100.0 KiB"), "{error}");
+}
+
+/// The disk gets another system while the blob is fetched.
+#[test]
+fn what_comes_onto_the_disk_meanwhile_is_not_overwritten() {
+    let (world, _) = one_root();
+    let machine = Machine::new(&world);
+    let disk = machine.disk_with(200 << 20, b"");
+    let (root, other) = (world.path("repo"), disk.clone());
+    let server = Server::start(move |request, _| {
+        if request.path.ends_with(".xz") {
+            let file = File::options().write(true).open(&other).unwrap();
+            file.write_all_at(b"LABELONE", 512).unwrap();
+        }
+        Answer::directory(request, &root)
+    });
+    let error = machine.deploy(&server.text(""), &disk, &[]).unwrap_err();
+    assert!(
+        error.render().contains("the disk is not empty"),
+        "{}",
+        error.render()
+    );
+    let bytes = std::fs::read(&disk).unwrap();
+    let others = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+    assert_eq!(
+        others.map(|(at, _)| at).collect::<Vec<_>>(),
+        (512..520).collect::<Vec<_>>()
+    );
 }
 
 /// An image whose root could not grow, or that has no place for what is remembered.
@@ -175,8 +206,12 @@ fn what_is_not_a_disk_is_said_to_be_none() {
     let (world, _) = one_root();
     let machine = Machine::new(&world);
     let base = world.path("repo").display().to_string();
+    let pipe = machine.path("pipe");
+    Program::new("mkfifo").arg(&pipe).run().unwrap();
     for (disk, expected) in [
+        (pipe.to_str().unwrap(), "pipe is not a disk"),
         ("/dev/null", "/dev/null is not a disk"),
+        ("/dev/sda?offset=0", "has a `?` in its name"),
         ("/nowhere/sda", "there is no disk /nowhere/sda"),
         ("first", "`first` is not a condition; write `only`"),
     ] {
