@@ -69,7 +69,8 @@ impl DeployDisk {
         };
         let path = self.path()?;
         let mut disk = Disk::open(&path)?;
-        self.which.find(app, &self.image, |session, image| {
+        // The machine id here is the rescue system's: another one at each start.
+        self.which.find(app, &self.image, true, |session, image| {
             let options = Options {
                 replace: self.replace,
                 own,

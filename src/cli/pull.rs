@@ -64,11 +64,13 @@ pub(super) struct Which {
 }
 
 impl Which {
-    /// Finds the image, and lets `act` work on it.
+    /// Finds the image, and lets `act` work on it. A revision that only a share of the machines gets is left
+    /// out where `settled`.
     pub(super) fn find(
         &self,
         app: &App,
         reference: &Reference,
+        settled: bool,
         act: impl FnOnce(&Session<'_>, &Image) -> Result<()>,
     ) -> Result<()> {
         let (config, root, store) = session::plain(app)?;
@@ -92,7 +94,7 @@ impl Which {
             key: self.key.as_deref(),
             fingerprint: self.fingerprint.as_deref(),
             allow_older: self.allow_older,
-            settled: false,
+            settled,
         };
         let image = pull::find(&session, reference, &options)?;
         act(&session, &image)
@@ -101,7 +103,7 @@ impl Which {
 
 impl Pull {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        self.which.find(app, &self.image, |session, image| {
+        self.which.find(app, &self.image, false, |session, image| {
             let output = Output {
                 path: &self.output,
                 format: self.format,

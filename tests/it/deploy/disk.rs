@@ -85,3 +85,21 @@ fn after_a_failure_the_disk_does_not_boot_and_the_same_command_finishes_it() {
     );
     assert!(tree(&disk).0 == tree(&image.raw).0);
 }
+
+/// A rescue system is another machine each time that it starts: who is first is asked of real ones.
+#[test]
+fn a_revision_on_trial_is_not_for_machines_that_are_installed() {
+    let (world, one) = one_root();
+    let two = rooted(&world, "two", &crate::phony::Phony::ubuntu());
+    let mut settings = world.settings(&world.path("repo"));
+    settings.channels = [("stable".to_owned(), canary("99.99%"))].into();
+    publish_to(&Repository::open(settings).unwrap(), &two, "web", "stable");
+    let machine = Machine::new(&world);
+    let base = world.path("repo").display().to_string();
+    let here = machine.find(&format!("{base}#web"), &machine.trusting());
+    assert_eq!(here.unwrap().revision, 2);
+    let disk = machine.disk_with(200 << 20, b"");
+    let said = machine.deploy(&base, &disk, &[]).unwrap();
+    assert!(said.contains("web revision 1 on"), "{said}");
+    assert!(tree(&disk).0 == tree(&one.raw).0);
+}
