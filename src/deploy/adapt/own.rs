@@ -190,6 +190,12 @@ impl Own {
             ..
         } = &self.file;
         let image = Image { fs };
+        if !image.find("/etc")?.is_some_and(|inode| inode.is_dir()) {
+            return Err(lacks(
+                "a root in its last partition".into(),
+                "let the root be the last one",
+            ));
+        }
         let mut puts = vec![];
         if let Some(name) = hostname {
             puts.push(Put::root(

@@ -221,4 +221,12 @@ fn what_the_image_or_the_machine_is_not_stops_before_anything_is_written() {
             "{text}"
         );
     }
+    let tree = Phony::bare();
+    let home = rooted(&world, "home", tree.file("ops/.profile", ""));
+    publish(&world, &home, "web", "stable");
+    std::fs::write(&own, "hostname: web-7\n").unwrap();
+    let error = machine.deploy(&base, &disk, &["--machine", own.to_str().unwrap()]);
+    let error = error.unwrap_err().render();
+    assert!(error.contains("a root in its last partition"), "{error}");
+    assert!(std::fs::read(&disk).unwrap().iter().all(|byte| *byte == 0));
 }
