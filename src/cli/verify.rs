@@ -151,15 +151,20 @@ fn judge(made: &Rebuilt) -> Result<()> {
     let Rebuilt {
         image, compared, ..
     } = made;
-    if let Some(first) = compared.differences.first() {
+    if !compared.differences.is_empty() {
         let many = compared.differences.len();
+        let mut differ = compared.differences.iter();
+        let hint = match differ.find(|one| !one.path.ends_with(')')) {
+            Some(first) => format!(
+                "`imgforge blame {image}:{}` says more of the first one",
+                first.path
+            ),
+            None => "`imgforge disk inspect` shows the partitions of a disk".into(),
+        };
         return Err(Error::gate(format!(
             "{many} files of {image} are other ones when it is built again from its lock"
         ))
-        .hint(format!(
-            "`imgforge blame {image}:{}` says more of the first one",
-            first.path
-        )));
+        .hint(hint));
     }
     match compared.unread.as_slice() {
         [] => Ok(()),

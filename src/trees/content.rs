@@ -100,6 +100,55 @@ impl<'d> Pair<'d> {
         Ok(Some(all))
     }
 
+    /// Bytes of both disks, as a guest sees them.
+    pub(super) fn sizes(&self) -> [u64; 2] {
+        self.disks.map(Overlay::size)
+    }
+
+    /// Whether the first disk has a GPT.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn has_gpt(&self) -> Result<bool> {
+        let (disk, mut magic) = (self.disks[0], [0; 8]);
+        if disk.size() >= 1024 {
+            disk.fill(&mut magic, 512).doing(reading)?;
+        }
+        Ok(&magic == b"EFI PART")
+    }
+
+    /// Where the disks differ first within a part of both; nothing where they are equal there.
+    ///
+    /// # Errors
+    /// When they cannot be read, or on an interrupt.
+    pub(super) fn differ_within(&mut self, part: Range<u64>) -> Result<Option<u64>> {
+        let [one, other] = self.disks;
+        let parts = one.data(part.clone()).chain(other.data(part));
+        for part in merged(parts.collect()) {
+            let mut at = part.start;
+            while at < part.end {
+                interrupt::check()?;
+                let count = (part.end - at).min(CHUNK as u64) as usize;
+                self.read(at, count)?;
+                let [one, other] = &self.buffers;
+                let mut both = one[..count].iter().zip(&other[..count]);
+                if let Some(first) = both.position(|(one, other)| one != other) {
+                    return Ok(Some(at + first as u64));
+                }
+                at += count as u64;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the same bytes of both disks.
+    fn read(&mut self, at: u64, count: usize) -> Result<()> {
+        for (disk, into) in self.disks.into_iter().zip(&mut self.buffers) {
+            disk.fill(&mut into[..count], at).doing(reading)?;
+        }
+        Ok(())
+    }
+
     /// Compares all bytes of the disks as a guest sees them.
     ///
     /// # Errors
@@ -121,9 +170,7 @@ impl<'d> Pair<'d> {
             while at < part.end {
                 interrupt::check()?;
                 let count = (part.end - at).min(CHUNK as u64) as usize;
-                for (disk, into) in self.disks.into_iter().zip(&mut self.buffers) {
-                    disk.fill(&mut into[..count], at).doing(reading)?;
-                }
+                self.read(at, count)?;
                 let [one, other] = &self.buffers;
                 let blocks = one[..count].chunks(BLOCK).zip(other[..count].chunks(BLOCK));
                 for (one, other) in blocks {
@@ -165,6 +212,19 @@ fn merged(mut all: Vec<Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
+/// What of so many bytes no range has.
+pub(super) fn gaps(taken: Vec<Range<u64>>, size: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut from = 0;
+    let end = std::iter::once(size..size);
+    let taken = merged(taken).into_iter().chain(end);
+    let gaps = taken.map(move |part| {
+        let gap = from..part.start.min(size);
+        from = part.end;
+        gap
+    });
+    gaps.filter(|gap| gap.start < gap.end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +232,7 @@ mod tests {
     #[test]
     fn ranges_that_touch_are_one() {
         let all = vec![8..12, 0..4, 4..6, 5..7, 20..20];
-        assert_eq!(merged(all), [0..7, 8..12]);
+        assert_eq!(merged(all.clone()), [0..7, 8..12]);
+        assert_eq!(gaps(all, 20).collect::<Vec<_>>(), [7..8, 12..20]);
     }
 }

@@ -48,21 +48,28 @@ pub(super) fn normalized(
     Some(((identity.content)(content, systems), identity.why))
 }
 
+/// Only 12 digits, as `seal` writes them, do not count: programs read the file as a shell reads a script.
 fn without_version(content: &[u8], _: &[FileSystem]) -> Vec<u8> {
-    without_line(content, b"IMAGE_VERSION=")
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    without_line(content, b"IMAGE_VERSION=", |value| {
+        value.len() == 12 && value.iter().all(is_digit)
+    })
 }
 
 fn without_timestamp(content: &[u8], _: &[FileSystem]) -> Vec<u8> {
-    without_line(content, b"TIMESTAMP_NSEC=")
+    without_line(content, b"TIMESTAMP_NSEC=", |value| {
+        value.iter().all(u8::is_ascii_digit)
+    })
 }
 
-fn without_line(content: &[u8], start: &[u8]) -> Vec<u8> {
+/// The content without the lines that begin so, where what follows is a build's own.
+fn without_line(content: &[u8], start: &[u8], is_own: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let lines = content.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .filter(|line| !line.starts_with(start))
-        .flatten()
-        .copied()
-        .collect()
+    let counts = |line: &&[u8]| {
+        let value = line.strip_prefix(start);
+        !value.is_some_and(|value| is_own(value.strip_suffix(b"\n").unwrap_or(value)))
+    };
+    lines.filter(counts).flatten().copied().collect()
 }
 
 /// Names, sizes and kinds of the libraries in the cache of ldconfig(8), sorted; all of what is not known.

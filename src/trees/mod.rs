@@ -1,10 +1,12 @@
 //! The files of two disks, compared without a guest: names, types, contents, owners, permissions,
 //! extended attributes, targets of links, device numbers, and which names are one file.
 //!
-//! Times are not compared, nor what every build has of its own: see [`identities`].
+//! Times are not compared, nor what every build has of its own: see [`identities`]. What a machine starts before
+//! it reads files is: see [`outside`].
 
 mod content;
 mod identities;
+mod outside;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,7 @@ pub struct Compared {
 /// A path at which two disks differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Absolute. What is not UTF-8 in it is shown as `�`.
+    /// Absolute. What is not UTF-8 in it is shown as `�`. What is in no file has a name in parentheses.
     pub path: String,
     /// In what.
     pub changes: Vec<Change>,
@@ -55,7 +57,7 @@ pub struct Difference {
 /// In what a file differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `missing`, `added`, `type`, `mode`, `owner`, `attributes`, `target`, `device`, `names` or `content`.
+    /// `missing`, `added`, `type`, `mode`, `owner`, `attributes`, `target`, `device`, `names`, `content` or `table`.
     pub what: &'static str,
     /// How it is on the first disk; empty where there is nothing.
     pub was: String,
@@ -128,6 +130,8 @@ fn overlays(disks: [&Overlay; 2], scratch: &Path) -> Result<Compared> {
             compared.differences.push(Difference { path, changes });
         }
     }
+    let outside = outside::differences(&mut pair, &trees)?;
+    compared.differences.extend(outside);
     compared.blocks = pair.blocks()?;
     Ok(compared)
 }

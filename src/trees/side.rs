@@ -42,6 +42,8 @@ pub(super) struct Tree {
     pub(super) unread: Vec<String>,
     /// Its file systems, in the order of the disk.
     pub(super) systems: Vec<FileSystem>,
+    /// Its partitions, in the same order.
+    pub(super) volumes: Vec<Volume>,
 }
 
 /// Reads what is on a disk. `scratch` is a directory for temporary files.
@@ -85,6 +87,8 @@ pub(super) fn read(disk: &Overlay, scratch: &Path) -> Result<Tree> {
             Ok(())
         })?;
     }
+    drop(systems);
+    tree.volumes = volumes;
     Ok(tree)
 }
 

@@ -1,5 +1,6 @@
 //! Disks that no kernel wrote, by e2fsprogs.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::*;
@@ -176,6 +177,75 @@ fn only_what_a_build_has_of_its_own_is_not_compared() {
         let compared = toy.compare(&one, &other);
         assert_eq!(compared.differences.len(), 1, "{:?}", told(&compared));
     }
+    // Many a script sources it.
+    fstab(OTHER, "defaults");
+    for value in ["$(touch /x)", "222222222222; touch /x", "2222222222222"] {
+        version(value, "debian");
+        let compared = toy.compare(&one, &toy.disk("other", OTHER, &[]));
+        let lines = told(&compared);
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("/etc/os-release: content"),
+            "{lines:?}"
+        );
+    }
+}
+
+/// What starts before any file is read.
+#[test]
+fn what_is_outside_of_file_systems_is_compared() {
+    let toy = Toy::new();
+    let whole = toy.path("whole");
+    std::fs::File::create(&whole)
+        .unwrap()
+        .set_len(12 << 20)
+        .unwrap();
+    let sfdisk = |words: &[&str]| Program::new("sfdisk").arg("-q").args(words);
+    let lines = "label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\n\
+                 start=4096, size=16384\n";
+    sfdisk(&[]).arg(&whole).input(lines).run().unwrap();
+    let make = Program::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "1024", "-d"]);
+    let make = make.arg(toy.path("tree")).args(["-E", "offset=2097152"]);
+    make.arg(&whole).arg("8M").run().unwrap();
+    let disk = |name: &str, change: &dyn Fn(&Path)| {
+        let (raw, disk) = (toy.path("changed"), toy.path(name));
+        std::fs::copy(&whole, &raw).unwrap();
+        change(&raw);
+        let convert = Program::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]);
+        convert.arg(&raw).arg(&disk).run().unwrap();
+        disk
+    };
+    let one = disk("one", &|_| ());
+    let differs = |change: &dyn Fn(&Path)| {
+        let compared = toy.compare(&one, &disk("other", change));
+        let paths = compared.differences.into_iter().map(|one| one.path);
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(differs(&|_| ()), Vec::<String>::new());
+    for (at, path) in [
+        (100, "/(outside of partitions)"),
+        (40 << 10, "/(outside of partitions)"),
+        ((11 << 20) + 5, "/(outside of partitions)"),
+        ((1 << 20) + 5, "/(partition 1)"),
+        ((2 << 20) + 5, "/(partition 2)"),
+    ] {
+        let poked = |raw: &Path| {
+            let file = std::fs::File::options().write(true).open(raw).unwrap();
+            file.write_all_at(b"x", at).unwrap();
+        };
+        assert_eq!(differs(&poked), [path], "{at}");
+    }
+    // Ids are other ones each time.
+    let id = |raw: &Path| sfdisk(&["--disk-id"]).arg(raw).arg(OTHER).run().unwrap();
+    assert_eq!(differs(&id), Vec::<String>::new());
+    let kind = "0FC63DAF-8483-4772-8E79-3D69D8477DE5";
+    let kind = |raw: &Path| {
+        sfdisk(&["--part-type"])
+            .arg(raw)
+            .args(["1", kind])
+            .run()
+            .unwrap()
+    };
+    assert_eq!(differs(&kind), ["/(table)"]);
 }
 
 #[test]
