@@ -16,20 +16,20 @@ pub(super) fn known(index: &Index) -> BTreeMap<Package, Fetched> {
 }
 
 /// Notes in the index where its packages are from: of `known` ones as that is, of others as what was
-/// `fetched` now.
+/// `fetched` now. Of two files of one name nobody knows which was installed, unless they are the same.
 pub(super) fn join(index: &mut Index, known: &BTreeMap<Package, Fetched>, fetched: &[Fetched]) {
-    let mut files: HashMap<String, &Fetched> = HashMap::new();
+    let mut files: HashMap<String, Option<&Fetched>> = HashMap::new();
     for file in fetched {
         if let Some(name) = file_name(&file.url) {
-            files.entry(name).or_insert(file);
+            let found = files.entry(name).or_insert(Some(file));
+            *found = found.filter(|found| found.sha256 == file.sha256);
         }
     }
     for (at, package) in index.packages.iter().enumerate() {
         let now = || {
             names(package)
                 .iter()
-                .find_map(|name| files.get(name))
-                .copied()
+                .find_map(|name| files.get(name).copied().flatten())
         };
         if let Some(file) = known.get(package).or_else(now) {
             index.downloads.insert(at, file.clone());
@@ -126,6 +126,19 @@ mod tests {
                 (6, before.url.as_str()),
             ]
         );
+        // Another server has another file of that name.
+        let mut other = fetched("http://other.example/busybox-1.36.1-r2.apk");
+        let both = |other: &Fetched| {
+            let mut index = Index {
+                packages: index.packages.clone(),
+                ..Index::default()
+            };
+            join(&mut index, &known, &[fetched(urls[5]), other.clone()]);
+            index.downloads.get(&4).map(|file| file.url.clone())
+        };
+        assert_eq!(both(&other).as_deref(), Some(urls[5]));
+        other.sha256 = "1".repeat(64);
+        assert_eq!(both(&other), None);
         // The next layer knows them without fetching them again.
         let mut next = Index {
             packages: index.packages.iter().rev().cloned().collect(),
