@@ -75,6 +75,7 @@ pub(super) fn load(load: &Load<'_>) -> Result<Loaded> {
         refused: vec![],
         lists,
         notices: BTreeMap::new(),
+        tells_notices: false,
     })
 }
 

@@ -76,6 +76,13 @@ pub(super) fn judge(
             "none of its sources is one of security fixes: those that are in no other suite are not seen".to_owned(),
         );
     }
+    let tells = suites.iter().any(|suite| suite.loaded.tells_notices);
+    if contents.kind == Kind::Rpm && !suites.is_empty() && !tells {
+        unread.push(
+            "none of its repositories says which updates are security fixes: only advisories tell"
+                .to_owned(),
+        );
+    }
     unread.sort();
     unread.dedup();
     let updates = newest(contents).into_iter();

@@ -131,6 +131,7 @@ fn from(load: &Load<'_>, uri: &str, signed: bool) -> Result<Loaded> {
         refused: vec![],
         lists,
         notices,
+        tells_notices: repomd.parts.contains_key("updateinfo"),
     })
 }
 

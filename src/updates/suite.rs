@@ -46,6 +46,8 @@ pub(super) struct Loaded {
     pub(super) lists: BTreeMap<Want, Offers>,
     /// Security fixes by package, where the repository tells them.
     pub(super) notices: BTreeMap<String, Vec<Notice>>,
+    /// Whether the repository tells any, about whatever package.
+    pub(super) tells_notices: bool,
 }
 
 impl Loaded {
@@ -232,6 +234,7 @@ impl Load<'_> {
             refused: vec![],
             lists,
             notices: BTreeMap::new(),
+            tells_notices: false,
         })
     }
 

@@ -296,7 +296,11 @@ fn an_index_that_does_not_say_when_it_was_made_hides_nothing() {
         ..contents(Kind::Rpm, &[bash])
     };
     world.has("rocky", &image);
-    world.updates(&["rocky"]).exits(0);
+    // Nor does it say what is a security fix.
+    world
+        .updates(&["rocky"])
+        .exits(1)
+        .says(&["none of its repositories says which updates are security fixes"]);
     publish("second", "2");
     world.updates(&["rocky"]).exits(4).prints(&["bash"]);
     // An older one does.
