@@ -12,7 +12,7 @@ use crate::units::Size;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The second build is made in an empty store, which takes nothing but downloads from the\n\
-                  usual one. Times are not compared; docs/lock.md says what else each build has of its own."
+                  usual one. Times are not compared; docs/kit.md says what else each build has of its own."
 )]
 pub(crate) struct Verify {
     /// An image, which this host has built and locked
