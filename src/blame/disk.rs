@@ -49,28 +49,11 @@ pub(super) struct Read {
 pub(super) fn read(disk: &Overlay, scratch: &Path, below: Option<&Index>) -> Result<Read> {
     let volumes = volumes(disk, scratch)?;
     let mut read = Read::default();
-    let mut systems = vec![];
-    for volume in &volumes {
-        match volume.content {
-            Content::Ext => match open(disk, volume) {
-                Ok(system) => systems.push((volume, system)),
-                Err(cause) => read.unread.push(format!("{}: {cause}", volume.system.name)),
-            },
-            Content::Other | Content::Luks | Content::NoFiles
-                if disk.data(within(volume)).next().is_some() =>
-            {
-                read.unread.push(unread(volume));
-            }
-            _ => {}
-        }
-    }
+    let systems = systems(disk, &volumes, &mut read.unread);
     let mounts = ext::mounts(&systems, &volumes);
     let used = systems.iter().map(|(_, system)| system.used_bytes());
     read.used = read.unread.is_empty().then(|| used.sum());
-    let at = |volume: &Volume| match mounts.get(&volume.number) {
-        Some(Some(at)) => at.clone(),
-        _ => format!("/({})", volume.system.name),
-    };
+    let at = |volume: &Volume| place(volume, &mounts);
     let mut reader = Reader {
         disk,
         below,
@@ -100,12 +83,12 @@ fn last_change(index: &Index) -> Option<i64> {
 }
 
 /// The bytes of a volume.
-pub(crate) fn within(volume: &Volume) -> Range<u64> {
+fn within(volume: &Volume) -> Range<u64> {
     volume.start..volume.start.saturating_add(volume.size)
 }
 
 /// Why a volume is not read.
-pub(crate) fn unread(volume: &Volume) -> String {
+fn unread(volume: &Volume) -> String {
     let what = match (volume.content, volume.system.kind.as_str()) {
         (Content::Luks, _) => "it is encrypted".to_owned(),
         (_, "") => "its file system is not known".to_owned(),
@@ -114,8 +97,41 @@ pub(crate) fn unread(volume: &Volume) -> String {
     format!("{}: {what}", volume.system.name)
 }
 
+/// The ext file systems of a disk, each with its volume. What else has data, or does not open, is added to
+/// `missed`, a sentence each.
+pub(crate) fn systems<'d, 'v>(
+    disk: &'d Overlay,
+    volumes: &'v [Volume],
+    missed: &mut Vec<String>,
+) -> Vec<(&'v Volume, Fs<'d>)> {
+    let mut systems = vec![];
+    for volume in volumes {
+        match volume.content {
+            Content::Ext => match open(disk, volume) {
+                Ok(system) => systems.push((volume, system)),
+                Err(cause) => missed.push(format!("{}: {cause}", volume.system.name)),
+            },
+            Content::Other | Content::Luks | Content::NoFiles
+                if disk.data(within(volume)).next().is_some() =>
+            {
+                missed.push(unread(volume));
+            }
+            _ => {}
+        }
+    }
+    systems
+}
+
+/// Where the files of a volume are in the image; those of one that is not mounted are below its name.
+pub(crate) fn place(volume: &Volume, mounts: &HashMap<u32, Option<String>>) -> String {
+    match mounts.get(&volume.number) {
+        Some(Some(at)) => at.clone(),
+        _ => format!("/({})", volume.system.name),
+    }
+}
+
 /// Opens the ext file system of a volume.
-pub(crate) fn open<'d>(disk: &'d Overlay, volume: &Volume) -> io::Result<Fs<'d>> {
+fn open<'d>(disk: &'d Overlay, volume: &Volume) -> io::Result<Fs<'d>> {
     let range = within(volume);
     let stored = disk.data(range.clone()).map(|part| part.end - part.start);
     let there = disk.size().min(range.end).saturating_sub(range.start);

@@ -124,16 +124,28 @@ impl<'d> Pair<'d> {
     pub(super) fn differ_within(&mut self, part: Range<u64>) -> Result<Option<u64>> {
         let [one, other] = self.disks;
         let parts = one.data(part.clone()).chain(other.data(part));
-        for part in merged(parts.collect()) {
+        self.pieces(merged(parts.collect()), |at, one, other| {
+            let first = one.iter().zip(other).position(|(one, other)| one != other);
+            first.map(|first| at + first as u64)
+        })
+    }
+
+    /// Hands the same pieces of both disks to `each`, with their place, until it has found something.
+    fn pieces<T>(
+        &mut self,
+        parts: Vec<Range<u64>>,
+        mut each: impl FnMut(u64, &[u8], &[u8]) -> Option<T>,
+    ) -> Result<Option<T>> {
+        for part in parts {
             let mut at = part.start;
             while at < part.end {
                 interrupt::check()?;
                 let count = (part.end - at).min(CHUNK as u64) as usize;
                 self.read(at, count)?;
                 let [one, other] = &self.buffers;
-                let mut both = one[..count].iter().zip(&other[..count]);
-                if let Some(first) = both.position(|(one, other)| one != other) {
-                    return Ok(Some(at + first as u64));
+                let found = each(at, &one[..count], &other[..count]);
+                if found.is_some() {
+                    return Ok(found);
                 }
                 at += count as u64;
             }
@@ -165,21 +177,13 @@ impl<'d> Pair<'d> {
             part.start / block * block..part.end.next_multiple_of(block).min(least)
         };
         let mut found = Blocks::default();
-        for part in merged(parts.map(wide).collect()) {
-            let mut at = part.start;
-            while at < part.end {
-                interrupt::check()?;
-                let count = (part.end - at).min(CHUNK as u64) as usize;
-                self.read(at, count)?;
-                let [one, other] = &self.buffers;
-                let blocks = one[..count].chunks(BLOCK).zip(other[..count].chunks(BLOCK));
-                for (one, other) in blocks {
-                    found.all += 1;
-                    found.differ += u64::from(one != other);
-                }
-                at += count as u64;
+        self.pieces::<()>(merged(parts.map(wide).collect()), |_, one, other| {
+            for (one, other) in one.chunks(BLOCK).zip(other.chunks(BLOCK)) {
+                found.all += 1;
+                found.differ += u64::from(one != other);
             }
-        }
+            None
+        })?;
         found.differ += (most - least).div_ceil(BLOCK as u64);
         Ok(found)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use crate::blame::disk::{open, unread, volumes, within};
+use crate::blame::disk::{place, systems, volumes};
 use crate::blame::overlay::Overlay;
 use crate::error::{Context as _, Result};
 use crate::ext4::{Fs, Inode, Run, Walk};
@@ -56,26 +56,9 @@ pub(super) fn read(disk: &Overlay, scratch: &Path) -> Result<Tree> {
         systems: volumes.iter().map(|one| one.system.clone()).collect(),
         ..Tree::default()
     };
-    let mut systems = vec![];
-    for volume in &volumes {
-        match volume.content {
-            Content::Ext => match open(disk, volume) {
-                Ok(system) => systems.push((volume, system)),
-                Err(cause) => tree.unread.push(format!("{}: {cause}", volume.system.name)),
-            },
-            Content::Other | Content::Luks | Content::NoFiles
-                if disk.data(within(volume)).next().is_some() =>
-            {
-                tree.unread.push(unread(volume));
-            }
-            _ => {}
-        }
-    }
+    let systems = systems(disk, &volumes, &mut tree.unread);
     let mounts = ext::mounts(&systems, &volumes);
-    let at = |volume: &Volume| match mounts.get(&volume.number) {
-        Some(Some(at)) => at.clone(),
-        _ => format!("/({})", volume.system.name),
-    };
+    let at = |volume: &Volume| place(volume, &mounts);
     for (volume, system) in &systems {
         ext_files(&mut tree, (&at(volume), volume.number), system)?;
     }
