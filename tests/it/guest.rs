@@ -146,8 +146,11 @@ fn a_btrfs_of_two_disks_is_mounted() {
     });
     let disks = disks.each_ref().map(std::path::PathBuf::as_path);
     let guest = session(&disks);
-    // The appliance's own disk may be any of the three.
-    let make = "cd /dev; mkfs.btrfs -q -d raid1 -m raid1 $(cd /sys/block; grep -lx 409600 sd*/size | cut -d/ -f1)";
+    // The appliance's own disk may be any of the three. udev tells the kernel of what was made here only in a while.
+    let make = "set -e; cd /dev
+        made=$(cd /sys/block; grep -lx 409600 sd*/size | cut -d/ -f1)
+        mkfs.btrfs -q -d raid1 -m raid1 $made
+        btrfs device scan $made";
     guest.debug("sh", &[make]).unwrap();
     guest.mount("/dev/sda", "/").unwrap();
     guest.write("/file", "on both").unwrap();
