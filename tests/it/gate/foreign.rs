@@ -18,7 +18,7 @@ fn foreign() -> impl Iterator<Item = Arch> {
 }
 
 #[test]
-#[ignore = "vm: src/stage/check src/machine src/hypervisor src/runner src/pipeline/shell.rs"]
+#[ignore = "e2e: src/stage/check src/machine src/hypervisor src/runner src/pipeline/shell.rs"]
 fn clones_of_64_bit_arm_boot_by_uefi_and_one_is_talked_to() {
     slots::take(2);
     booted_and_talked_to(Arch::Aarch64);
