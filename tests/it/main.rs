@@ -52,4 +52,4 @@ mod views;
 mod virt_install;
 mod whole;
 
-use support::{patience, phony, server, slots, toy, tunnels};
+use support::{grub, patience, phony, server, slots, toy, tunnels};

@@ -1,5 +1,6 @@
 //! `imgforge deploy`: a published image on a disk, verified first, whole, and once.
 
+mod boot;
 mod device;
 mod disk;
 mod gpt;

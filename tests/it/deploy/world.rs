@@ -16,6 +16,11 @@ pub(crate) const IMAGE: u64 = 72 << 20;
 
 /// Packs a disk with such a root, published as `web` by who calls it.
 pub(crate) fn rooted(world: &World, name: &str, tree: &Phony) -> Disk {
+    packed(raw(world, name, tree))
+}
+
+/// The same, not packed yet: places for boot loaders are at 1 MiB (BIOS) and 2 MiB (UEFI).
+pub(crate) fn raw(world: &World, name: &str, tree: &Phony) -> PathBuf {
     let raw = world.path(&format!("{name}.raw"));
     File::create(&raw).unwrap().set_len(IMAGE).unwrap();
     let sfdisk = Program::new("sfdisk").arg("-q").arg(&raw);
@@ -29,7 +34,7 @@ pub(crate) fn rooted(world: &World, name: &str, tree: &Phony) -> Disk {
     let file = File::options().write(true).open(&raw).unwrap();
     file.write_all_at(b"boot code", 0).unwrap();
     file.write_all_at(&noise(1), 1 << 20).unwrap();
-    packed(raw)
+    raw
 }
 
 /// A repository with the image `web`, of a small Debian.

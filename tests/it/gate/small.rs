@@ -3,6 +3,7 @@
 use imgforge::machine::Arch;
 
 use super::*;
+use crate::grub;
 use crate::phony::Phony;
 use crate::toy;
 
@@ -100,7 +101,13 @@ pub(crate) fn disk(world: &World, name: &str, phony: &Phony) {
     let (disk, file) = partitioned(world, name, "label: dos\nstart=2048, type=83, bootable\n");
     root(&disk, phony);
     let modules = ["biosdisk", "part_msdos", "ext2", "linux"];
-    let core = grub(world, Arch::X86_64, "i386-pc", "(hd0,msdos1)", &modules);
+    let core = grub::core(
+        world.dir.path(),
+        Arch::X86_64,
+        "i386-pc",
+        "(hd0,msdos1)",
+        &modules,
+    );
     let core = std::fs::read(core).unwrap();
     assert!((core.len() as u64) < START - 512);
     // The first sector loads what follows it; the table stays.
@@ -122,18 +129,10 @@ pub(super) fn uefi_disk(world: &World, arch: Arch, name: &str, phony: &Phony) {
     let (disk, file) = partitioned(world, name, &table);
     root(&disk, phony);
     let modules = ["part_gpt", "ext2", "linux"];
-    let core = grub(world, arch, arch.grub_efi, "(hd0,gpt1)", &modules);
-    let esp = world.path("esp.img");
-    let run = |program: &'static str, args: &[&str]| {
-        Program::new(program).args(args).run().unwrap();
-    };
-    run("mkfs.fat", &["-C", path(&esp), &(ESP >> 10).to_string()]);
-    run("mmd", &["-i", path(&esp), "::EFI", "::EFI/BOOT"]);
-    let to = format!("::EFI/BOOT/{}", arch.efi_file);
-    run("mcopy", &["-i", path(&esp), path(&core), &to]);
-    file.write_all_at(&std::fs::read(&esp).unwrap(), START + SIZE)
-        .unwrap();
-    std::fs::remove_file(esp).unwrap();
+    let dir = world.dir.path();
+    let core = grub::core(dir, arch, arch.grub_efi, "(hd0,gpt1)", &modules);
+    let esp = grub::esp(dir, arch, &core, ESP);
+    file.write_all_at(&esp, START + SIZE).unwrap();
     world.image(name, &import(world, name));
 }
 
@@ -164,32 +163,6 @@ fn root(disk: &Path, phony: &Phony) {
         .arg(format!("{}k", SIZE >> 10))
         .run()
         .unwrap();
-}
-
-/// GRUB for a platform, which boots the root `from` there.
-fn grub(world: &World, arch: Arch, platform: &str, from: &str, modules: &[&str]) -> PathBuf {
-    let (words, core) = (world.path("grub.cfg"), world.path("grub.img"));
-    let serial = arch.serial;
-    let text = format!(
-        "linux {from}/boot/vmlinuz console={serial} quiet panic=0 no_timer_check toy=root\n\
-         initrd {from}/boot/initrd.img\nboot\n"
-    );
-    std::fs::write(&words, text).unwrap();
-    let files = match arch.is_foreign() {
-        true => toy::System::of(arch).grub,
-        false => Path::new("/usr/lib/grub").join(platform),
-    };
-    Program::new("grub-mkimage")
-        .args(["-O", platform, "-p", "/boot", "-d"])
-        .arg(files)
-        .arg("-o")
-        .arg(&core)
-        .arg("-c")
-        .arg(&words)
-        .args(modules)
-        .run()
-        .unwrap();
-    core
 }
 
 /// A leftover, a kill between two clones, a unit that failed, exceptions with their reasons, and a

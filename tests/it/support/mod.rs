@@ -1,6 +1,7 @@
 //! The harness: a world to run imgforge in, made-up guests and servers, and the bound on guests.
 
 pub(crate) mod cpio;
+pub(crate) mod grub;
 #[path = "../../../src/patience.rs"]
 pub(crate) mod patience;
 pub(crate) mod phony;

@@ -16,7 +16,7 @@
 //! | `fill` | writes 64 MiB of noise to its first disk, powers off |
 //! | `reach` | says what 10.0.2.2 answers at each `port=` of the command line, powers off |
 //! | `runner` | starts the runner, as an init system does after `inject` |
-//! | `root` | becomes the system on its first disk's first partition |
+//! | `root` | becomes the system on its first disk's first or third partition |
 //! | `disk` | prints the serials of its disks and the models of its network cards, writes to the first disk, powers off |
 
 use std::fs;
@@ -44,6 +44,9 @@ const MODULES: [&str; 7] = [
 
 /// What the toy installer needs to write into a file system.
 const FILE_SYSTEM: [&str; 2] = ["crc32c_generic", "ext4"];
+
+/// What it needs for disks that are not virtio's.
+const DISKS: [&str; 3] = ["ahci", "sd_mod", "nvme"];
 
 /// What it needs to read a CD-ROM.
 const CD: [&str; 3] = ["virtio_scsi", "sr_mod", "isofs"];
@@ -109,7 +112,9 @@ case $mode in
     while :; do sleep 1000; done ;;
   root)
     mkdir /root
-    mount -t ext4 /dev/vda1 /root
+    until for part in vda1 vda3 sda3 nvme0n1p3; do
+      mount -t ext4 "/dev/$part" /root 2>/dev/null && break
+    done; do usleep 100000; done
     for dir in proc sys dev; do mount --move "/$dir" "/root/$dir"; done
     exec switch_root /root /sbin/init </dev/console >/dev/console 2>&1 ;;
   disk)
@@ -218,11 +223,11 @@ pub(crate) fn installer(arch: Arch, dir: &Path, disk: &[u8]) -> (PathBuf, PathBu
     (system.kernel, initrd)
 }
 
-/// Kernel and initial RAM disk that boot the system on a disk's first partition.
+/// Kernel and initial RAM disk that boot the system on a disk's first or third partition.
 pub(crate) fn for_a_disk(arch: Arch) -> (PathBuf, Vec<u8>) {
     let system = System::of(arch);
-    let modules: Vec<&str> = MODULES.into_iter().chain(FILE_SYSTEM).collect();
-    let archive = archive(&system, &modules, None);
+    let modules = MODULES.into_iter().chain(FILE_SYSTEM).chain(DISKS);
+    let archive = archive(&system, &modules.collect::<Vec<_>>(), None);
     (system.kernel, archive)
 }
 
