@@ -13,9 +13,9 @@ declare -A packages=(
     busybox-static squashfs-tools"
   [clouds]="glance-api python3-openstackclient vagrant-libvirt dnsmasq-base iptables iproute2 rsync"
   [e2e]="puppetserver ipxe"
-  [build]="gcc libc6-dev make pkg-config libvirt-dev"
+  [build]="gcc libc6-dev make"
   [audit]="gcc libc6-dev git"
-  [test]="libguestfs-dev gnupg shellcheck groff-base systemd binutils
+  [test]="libguestfs-dev libvirt-dev gnupg shellcheck groff-base systemd binutils
     debconf git openssh-client rpm createrepo-c dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
     libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static

@@ -28,7 +28,7 @@ macro_rules! functions {
             pub fn open(name: &str) -> Result<Self, $crate::LoadError> {
                 let missing = |cause: libloading::Error| $crate::LoadError::Missing {
                     name: name.to_owned(),
-                    reason: cause.to_string(),
+                    reason: std::error::Error::source(&cause).unwrap_or(&cause).to_string(),
                 };
                 // SAFETY: libguestfs' constructors only allocate locks and read no state of ours.
                 let library = unsafe { libloading::Library::new(name) }.map_err(missing)?;

@@ -93,6 +93,7 @@ fn a_missing_library_says_what_to_install() {
     let error = Library::open("libguestfs-nowhere.so.0").unwrap_err();
     assert!(matches!(error, LoadError::Missing { .. }), "{error}");
     assert!(error.to_string().contains("install libguestfs0"), "{error}");
+    assert!(error.to_string().contains("No such file"), "{error}");
 }
 
 #[test]

@@ -10,12 +10,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use virt::connect::Connect;
-
 use super::domain::Domain;
 use super::expected::Expected;
+use super::libvirt::{self, Connect, Refused};
 use super::private::Daemon;
-use super::raw::{self, Handle};
+use super::raw;
 use super::runtime::Runtime;
 use super::spec::Spec;
 use crate::error::{Error, Result};
@@ -48,7 +47,7 @@ pub struct Connection {
 /// Fields are dropped in this order: the events, the connection, the daemon, the sockets.
 pub(super) struct Link {
     pub(super) events: raw::Hub,
-    pub(super) connect: Arc<Handle<Connect>>,
+    pub(super) connect: Arc<Connect>,
     /// Owner of the QEMU processes, as a label; `None` for a session.
     pub(super) label: Option<String>,
     /// Whether it is an ordinary user's session, which starts a program of ours in place of QEMU.
@@ -84,7 +83,7 @@ impl Connection {
     /// # Errors
     /// When the URI is not usable, or libvirt does not answer.
     pub fn open(options: &Options<'_>) -> Result<Connection> {
-        raw::start_event_loop()
+        raw::start_event_loop(libvirt::library()?)
             .map_err(|cause| Error::host("libvirt's event loop does not start").cause(cause))?;
         let root = rustix::process::geteuid().is_root();
         let daemon = SYSTEM_SOCKETS.iter().any(|path| Path::new(path).exists());
@@ -125,7 +124,7 @@ impl Connection {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
-        let connect = Arc::new(Handle::new(connect));
+        let connect = Arc::new(connect);
         Ok(Connection {
             link: Arc::new(Link {
                 events: raw::Hub::new(&connect),
@@ -157,11 +156,11 @@ impl Connection {
     /// # Errors
     /// When libvirt does not answer.
     pub fn domain_names(&self) -> Result<Vec<String>> {
-        let fail = |cause| failed("libvirt does not list its domains", &cause);
-        let domains = self.link.connect.list_all_domains(0).map_err(fail)?;
+        let fail = |cause: Refused| failed("libvirt does not list its domains", &cause);
+        let domains = self.link.connect.domains().map_err(fail)?;
         domains
             .into_iter()
-            .map(|domain| Handle::new(domain).name().map_err(fail))
+            .map(|domain| domain.name().map_err(fail))
             .collect()
     }
 
@@ -186,12 +185,12 @@ impl Connection {
 }
 
 /// An error of libvirt as ours.
-pub(super) fn failed(what: &str, cause: &virt::error::Error) -> Error {
-    Error::stage(what).cause(cause.message().trim())
+pub(super) fn failed(what: &str, cause: &Refused) -> Error {
+    Error::stage(what).cause(cause.message())
 }
 
 fn connect(uri: &str) -> Result<Connect> {
-    Connect::open(Some(uri)).map_err(|cause| refused(uri, cause.message().trim()))
+    Connect::open(libvirt::library()?, uri).map_err(|cause| refused(uri, cause.message()))
 }
 
 /// Why there is no connection, and what to do about it.

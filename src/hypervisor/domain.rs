@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use uuid::Uuid;
-use virt::stream::Stream;
 
 use super::connect::{Link, failed};
+use super::libvirt::{self, Refused, Stream};
 use super::machine::Machine;
 use super::port::Port;
 use super::raw::{Listener, Registration};
@@ -114,7 +114,7 @@ impl Domain {
         })
     }
 
-    fn handle(&self) -> &virt::domain::Domain {
+    fn handle(&self) -> &libvirt::Domain {
         self.machine.handle()
     }
 
@@ -167,7 +167,7 @@ impl Domain {
             if let Some(outcome) = self.state.outcome_within(POLL) {
                 return Some(DomainEvent::Ended(outcome));
             }
-            let alive = self.machine.link.connect.is_alive().unwrap_or(false);
+            let alive = self.machine.link.connect.is_alive();
             if !alive || Instant::now() > deadline {
                 self.state.lost();
                 return Some(DomainEvent::Ended(Outcome::Failed));
@@ -223,17 +223,26 @@ impl Domain {
         self.console.send(data)
     }
 
+    /// The domain's description as libvirt has it, in XML.
+    ///
+    /// # Errors
+    /// When the guest is gone.
+    pub fn description(&self) -> Result<String> {
+        let fail = |cause: Refused| failed("libvirt does not describe a guest", &cause);
+        self.handle().xml().map_err(fail)
+    }
+
     /// What the guest has done so far.
     ///
     /// # Errors
     /// When the guest is gone.
     pub fn counters(&self) -> Result<Counters> {
-        let fail = |cause| {
+        let fail = |cause: Refused| {
             let what = format!("libvirt has no numbers of the guest {}", self.name());
             failed(&what, &cause)
         };
         let mut counters = Counters {
-            cpu_time: self.handle().info().map_err(fail)?.cpu_time,
+            cpu_time: self.handle().cpu_time().map_err(fail)?,
             ..Counters::default()
         };
         for index in 0..self.disks {
@@ -255,7 +264,7 @@ impl Domain {
     /// # Errors
     /// When the guest is gone or `to` cannot be written.
     pub fn screenshot(&self, to: &Path) -> Result<()> {
-        let fail = |cause| {
+        let fail = |cause: Refused| {
             let what = format!("libvirt has no screenshot of the guest {}", self.name());
             failed(&what, &cause)
         };
@@ -266,17 +275,14 @@ impl Domain {
         std::fs::write(to, image).doing(|| format!("writing the screenshot {}", to.display()))
     }
 
-    fn streamed_screen(&self) -> std::result::Result<Vec<u8>, virt::error::Error> {
-        let stream = Stream::new(&self.machine.link.connect, 0)?;
-        self.handle().screenshot(&stream, 0, 0)?;
-        let image = bounded(|buffer| {
-            let received = stream.recv(buffer)?;
-            Ok::<_, virt::error::Error>(usize::try_from(received).unwrap_or(0))
-        })?;
+    fn streamed_screen(&self) -> std::result::Result<Vec<u8>, Refused> {
+        let stream = Stream::new(&self.machine.link.connect)?;
+        self.handle().screenshot(&stream)?;
+        let image = bounded(|buffer| stream.receive(buffer))?;
         match image.len() < LARGEST_SCREEN as usize {
             true => stream.finish()?,
             false => stream.abort()?,
-        }
+        };
         Ok(image)
     }
 
@@ -290,7 +296,7 @@ impl Domain {
         let what = || format!("the guest {} shows no screen", self.name());
         let said = self
             .handle()
-            .qemu_monitor_command(&command.to_string(), 0)
+            .qemu_monitor_command(&command.to_string())
             .map_err(|cause| failed(&what(), &cause))?;
         // The directory is QEMU's, which is not trusted.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
-use virt::domain;
-use virt::sys;
 
 use super::apart::{self, Pasta};
 use super::connect::{Link, failed};
 use super::door::Door;
+use super::libvirt::Domain;
 use super::private::Daemon;
-use super::raw::Handle;
 use super::spec::{Nic, Spec};
 use super::sweep;
 use super::xml::{self, GuestPlace};
@@ -34,7 +32,7 @@ enum WayOut {
 /// A created domain with its sockets. Dropping it destroys it.
 pub(super) struct Machine {
     pub(super) place: GuestPlace,
-    handle: Option<Handle<domain::Domain>>,
+    handle: Option<Domain>,
     pub(super) sockets: PathBuf,
     /// What its disks stood on before it ran.
     layers: Layers,
@@ -98,17 +96,16 @@ impl Machine {
 
     /// Takes over the domain that another program created; false when there is none yet.
     pub(super) fn find(&mut self) -> bool {
-        if let Ok(domain) = self.link.connect.lookup_domain_by_uuid(self.place.uuid) {
-            self.handle = Some(Handle::new(domain));
+        if let Ok(domain) = self.link.connect.lookup(self.place.uuid) {
+            self.handle = Some(domain);
         }
         self.handle.is_some()
     }
 
-    fn start_paused(&self, spec: &Spec) -> Result<Handle<domain::Domain>> {
-        let flags = sys::VIR_DOMAIN_START_PAUSED | sys::VIR_DOMAIN_START_AUTODESTROY;
+    fn start_paused(&self, spec: &Spec) -> Result<Domain> {
         let xml = xml::render(spec, &self.place);
-        match self.link.connect.create_domain_xml(&xml, flags) {
-            Ok(domain) => Ok(Handle::new(domain)),
+        match self.link.connect.create_paused(&xml) {
+            Ok(domain) => Ok(domain),
             Err(cause) => {
                 let what = format!("the guest {} does not start", self.place.name);
                 let named = |nic: &Nic| matches!(nic.network, Some(Network::Named(_)));
@@ -151,7 +148,7 @@ impl Machine {
         self.link.private.as_ref().map(Daemon::id)
     }
 
-    pub(super) fn handle(&self) -> &domain::Domain {
+    pub(super) fn handle(&self) -> &Domain {
         self.handle.as_ref().expect("set by create")
     }
 

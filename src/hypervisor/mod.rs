@@ -6,7 +6,7 @@
 //! * [`expected`]: a guest that virt-install creates, owned before it exists
 //! * [`sweep`]: what a killed imgforge left behind
 //! * `apart`: a network for each guest without this host's own services
-//! * `raw`: the calls that the `virt` crate lacks
+//! * `libvirt`: its handles and calls, loaded at first use; `raw`: what it reports
 //!
 //! Console and ports are unix sockets that imgforge connects to itself, before the guest's first
 //! instruction: a guest that floods them is slowed down by its own full buffers, all the way.
@@ -17,6 +17,7 @@ pub mod domain;
 mod door;
 pub mod expected;
 mod host;
+mod libvirt;
 mod machine;
 pub mod patience;
 pub mod port;

@@ -1,63 +1,16 @@
-//! The libvirt calls that the `virt` crate lacks or wraps in a way that can panic.
-#![allow(
-    unsafe_code,
-    reason = "virt has no domain events, and its Drop panics on an error"
-)]
+//! What libvirt reports of domains, and the thread that hears it.
+#![allow(unsafe_code, reason = "libvirt calls back")]
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use virt::{connect, domain, sys};
+use libvirt_sys::{self as sys, Library};
 
+use super::libvirt::{self, Connect, Domain, Refused};
 use crate::mutex::Unpoisoned as _;
-
-/// What a libvirt handle needs to be freed without a panic.
-pub(super) trait Free {
-    /// Gives the reference back; the handle is not used afterwards.
-    fn free(&self);
-}
-
-impl Free for connect::Connect {
-    fn free(&self) {
-        // SAFETY: the pointer is valid and this reference is given back once, by `Handle::drop`.
-        unsafe { sys::virConnectClose(self.as_ptr()) };
-    }
-}
-
-impl Free for domain::Domain {
-    fn free(&self) {
-        // SAFETY: as above.
-        unsafe { sys::virDomainFree(self.as_ptr()) };
-    }
-}
-
-/// A handle of `virt` whose end never panics.
-pub(super) struct Handle<T: Free>(ManuallyDrop<T>);
-
-impl<T: Free> Handle<T> {
-    pub(super) fn new(handle: T) -> Self {
-        Handle(ManuallyDrop::new(handle))
-    }
-}
-
-impl<T: Free> Deref for Handle<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: Free> Drop for Handle<T> {
-    fn drop(&mut self) {
-        self.0.free();
-    }
-}
 
 /// Receives a domain's events on the event thread; must not block.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -85,40 +38,41 @@ impl Drop for Registration {
 type Registered = (uuid::Uuid, Arc<dyn Listener>);
 
 /// Everybody who listens on one connection.
-#[derive(Default)]
-struct Listeners(Mutex<BTreeMap<u64, Registered>>);
+struct Listeners {
+    lib: &'static Library,
+    all: Mutex<BTreeMap<u64, Registered>>,
+}
 
 impl Listeners {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Registered>> {
-        self.0.lock().unpoisoned()
+        self.all.lock().unpoisoned()
     }
 
     fn of(&self, domain: sys::virDomainPtr) -> Vec<Arc<dyn Listener>> {
-        let mut uuid = [0; 16];
-        // SAFETY: libvirt gives the callback a valid domain, and writes 16 bytes.
-        let known = unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) } == 0;
-        let uuid = uuid::Uuid::from_bytes(uuid);
+        // SAFETY: libvirt gives the callback a valid domain.
+        let uuid = unsafe { Domain::uuid_of(self.lib, domain) };
         let listeners = self.lock();
-        let about = listeners
-            .values()
-            .filter(|(about, _)| known && *about == uuid);
+        let about = listeners.values().filter(|(about, _)| Some(*about) == uuid);
         about.map(|(_, listener)| Arc::clone(listener)).collect()
     }
 }
 
 /// The events of all domains of a connection: libvirt refuses to call one function twice for them.
 pub(super) struct Hub {
-    connect: Arc<Handle<connect::Connect>>,
+    connect: Arc<Connect>,
     listeners: Arc<Listeners>,
     ids: Mutex<Vec<c_int>>,
 }
 
 impl Hub {
     /// Asks libvirt for nothing yet.
-    pub(super) fn new(connect: &Arc<Handle<connect::Connect>>) -> Self {
+    pub(super) fn new(connect: &Arc<Connect>) -> Self {
         Hub {
             connect: Arc::clone(connect),
-            listeners: Arc::default(),
+            listeners: Arc::new(Listeners {
+                lib: connect.library(),
+                all: Mutex::default(),
+            }),
             ids: Mutex::default(),
         }
     }
@@ -129,7 +83,7 @@ impl Hub {
         &self,
         uuid: uuid::Uuid,
         listener: &Arc<dyn Listener>,
-    ) -> Result<Registration, virt::error::Error> {
+    ) -> Result<Registration, Refused> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         self.ask()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +96,7 @@ impl Hub {
     }
 
     /// Asks libvirt for the events, once.
-    fn ask(&self) -> Result<(), virt::error::Error> {
+    fn ask(&self) -> Result<(), Refused> {
         type Lifecycle = unsafe extern "C" fn(
             sys::virConnectPtr,
             sys::virDomainPtr,
@@ -166,7 +120,7 @@ impl Hub {
             // Box<Arc<Listeners>> that libvirt hands to the callbacks, and to `free_opaque`
             // exactly once, after the last callback.
             let number = unsafe {
-                sys::virConnectDomainEventRegisterAny(
+                (self.listeners.lib.virConnectDomainEventRegisterAny)(
                     self.connect.as_ptr(),
                     ptr::null_mut(),
                     id as c_int,
@@ -178,7 +132,7 @@ impl Hub {
             if number < 0 {
                 // SAFETY: a failed registration leaves `opaque` with the caller.
                 unsafe { free_opaque(opaque) };
-                return Err(virt::error::Error::last_error());
+                return Err(Refused::last(self.listeners.lib));
             }
             ids.push(number);
         }
@@ -191,7 +145,9 @@ impl Drop for Hub {
         let ids = self.ids.get_mut().unpoisoned();
         for id in ids.drain(..) {
             // SAFETY: the connection is still open, since we hold it, and each id is given back once.
-            unsafe { sys::virConnectDomainEventDeregisterAny(self.connect.as_ptr(), id) };
+            unsafe {
+                (self.listeners.lib.virConnectDomainEventDeregisterAny)(self.connect.as_ptr(), id)
+            };
         }
     }
 }
@@ -229,22 +185,26 @@ unsafe extern "C" fn free_opaque(opaque: *mut c_void) {
 }
 
 /// Starts the thread that runs libvirt's event loop, once in the life of the process.
-pub(super) fn start_event_loop() -> Result<(), String> {
+pub(super) fn start_event_loop(lib: &'static Library) -> Result<(), String> {
     static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let failed = || Refused::last(lib).message().to_owned();
     STARTED
         .get_or_init(|| {
-            // libvirt would print every error on standard error otherwise.
-            virt::error::clear_error_callback();
-            virt::event::event_register_default_impl().map_err(|e| e.to_string())?;
+            libvirt::silence(lib);
+            // SAFETY: the loop is registered once, before anything that needs it.
+            if unsafe { (lib.virEventRegisterDefaultImpl)() } < 0 {
+                return Err(failed());
+            }
             // SAFETY: the callback takes no data. It makes the loop turn twice a second, so that
             // what other threads add is seen.
-            let timer = unsafe { sys::virEventAddTimeout(500, Some(tick), ptr::null_mut(), None) };
+            let timer = unsafe { (lib.virEventAddTimeout)(500, Some(tick), ptr::null_mut(), None) };
             if timer < 0 {
-                return Err(virt::error::Error::last_error().to_string());
+                return Err(failed());
             }
             std::thread::Builder::new()
                 .name("libvirt events".into())
-                .spawn(|| while virt::event::event_run_default_impl().is_ok() {})
+                // SAFETY: the loop is registered, and this is the only thread that runs it.
+                .spawn(move || while unsafe { (lib.virEventRunDefaultImpl)() } >= 0 {})
                 .map(drop)
                 .map_err(|e| e.to_string())
         })

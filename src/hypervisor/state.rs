@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use virt::sys;
+use libvirt_sys as sys;
 
 use super::raw::Listener;
 use super::spec::{OnReboot, Outcome};

@@ -67,6 +67,20 @@ fn the_package_unpacks_to_the_same() {
     );
 }
 
+/// Rescue systems have neither libvirt nor libguestfs, which are loaded when they are needed.
+#[test]
+fn the_program_needs_no_library_but_those_of_c() {
+    let said = run("readelf", &["--dynamic", "--wide", PROGRAM]);
+    let needed = said.lines().filter(|line| line.contains("(NEEDED)"));
+    let names = needed.filter_map(|line| line.split(['[', ']']).nth(1));
+    let mut others = names.filter(|name| {
+        let of_c = ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux"];
+        !of_c.iter().any(|own| name.starts_with(own))
+    });
+    assert!(said.contains("libc.so."), "{said}");
+    assert_eq!(others.next(), None, "{said}");
+}
+
 /// The units where systemd looks for them, with a program that is there.
 fn units(dir: &Path) -> std::path::PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");

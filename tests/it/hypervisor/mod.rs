@@ -87,9 +87,7 @@ fn qemu_cannot_change_the_host() {
         let owner = std::fs::metadata(format!("/proc/{}", pid.as_raw_pid())).unwrap();
         assert!(owner.uid() >= 0x7000_0000, "{}", owner.uid());
         // The host's own, at its place, may be another one by now, or be installed only now.
-        let libvirt = virt::connect::Connect::open(Some(bench.connection.uri())).unwrap();
-        let known = libvirt.lookup_domain_by_uuid(domain.uuid()).unwrap();
-        let xml = known.xml_desc(0).unwrap();
+        let xml = domain.description().unwrap();
         let emulator = xml.split("<emulator>").nth(1).unwrap();
         assert!(
             emulator.contains("/imgforge-") && emulator.contains("/libvirt/qemu-system-"),
