@@ -20,6 +20,8 @@ use super::attributes::dress;
 use super::{opened, sparse};
 use crate::error::{Context as _, Error, Result};
 
+mod there;
+
 /// A directory that is open.
 #[derive(Debug, Clone)]
 pub struct Folder {
@@ -55,12 +57,17 @@ impl Folder {
     /// A name in it, for a result in the place of `over`.
     ///
     /// # Errors
-    /// When nothing may be made in it.
+    /// When nothing may be made in it, or what has the name is no file.
     pub fn outlet(&self, name: &OsStr, over: Overwrite) -> Result<Outlet> {
-        let path = self.path.join(name);
+        self.outlet_as(self.path.join(name), name, over)
+    }
+
+    /// As [`Folder::outlet`], by the path that people know.
+    fn outlet_as(&self, path: PathBuf, name: &OsStr, over: Overwrite) -> Result<Outlet> {
         let access = Access::WRITE_OK | Access::EXEC_OK;
         let may = accessat(&self.dir, ".", access, AtFlags::EACCESS).map_err(io::Error::from);
         may.doing(|| format!("writing {}", path.display()))?;
+        there::refuse_others(&self.dir, name, &path)?;
         Ok(Outlet {
             dir: Arc::clone(&self.dir),
             name: name.to_owned(),
@@ -94,7 +101,7 @@ impl Outlet {
     /// Opens the directory of `path`, whatever links lead to it.
     ///
     /// # Errors
-    /// When there is none, or nothing may be made in it.
+    /// When there is none, nothing may be made in it, or what has the name is no file.
     pub fn of(path: &Path) -> Result<Self> {
         Self::over(path, Overwrite::Anything)
     }
@@ -109,11 +116,7 @@ impl Outlet {
         let name = path.file_name().ok_or_else(none).doing(doing)?;
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
         let dir = Folder::open(dir.unwrap_or(Path::new("."))).doing(doing)?;
-        let outlet = dir.outlet(name, over)?;
-        Ok(Outlet {
-            path: path.to_owned(),
-            ..outlet
-        })
+        dir.outlet_as(path.to_owned(), name, over)
     }
 
     /// The path that was given.
@@ -132,12 +135,7 @@ impl Outlet {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove_if(&self, judge: impl FnOnce(&File) -> bool) -> Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from) else {
-            return Ok(false);
-        };
-        let regular = file.metadata().is_ok_and(|about| about.is_file());
-        if !regular || !judge(&file) {
+        if !there::open(&self.dir, &self.name).is_ok_and(|file| judge(&file)) {
             return Ok(false);
         }
         let removed = unlinkat(&self.dir, &self.name, AtFlags::empty()).map_err(io::Error::from);

@@ -111,6 +111,29 @@ fn the_disk_that_was_looked_at_is_the_one_that_is_read() {
     assert!(swapped == std::fs::read(open.join("evil")).unwrap());
 }
 
+#[test]
+fn a_disk_is_not_packed_or_unpacked_onto_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let run = |words: &[&str]| imgforge(&dir).args(words).run();
+    std::fs::write(dir.join("disk"), vec![1; 1 << 16]).unwrap();
+    run(&["disk", "pack", "disk", "-o", "packed"]).unwrap();
+    std::os::unix::fs::symlink("disk", dir.join("link")).unwrap();
+    for words in [
+        ["disk", "pack", "disk", "-o", "disk"],
+        ["disk", "pack", "disk", "-o", "link"],
+        ["disk", "unpack", "packed", "-o", "packed"],
+    ] {
+        let error = run(&words).unwrap_err();
+        let told = error
+            .render()
+            .contains("would be read and replaced at once");
+        assert!(told, "{}", error.render());
+    }
+    assert!(std::fs::read(dir.join("disk")).unwrap() == vec![1; 1 << 16]);
+    run(&["disk", "unpack", "packed", "-o", "disk"]).unwrap();
+}
+
 /// Of 1 MiB, which is 64 times as much as has to stay free there, and of what unpacks to more.
 #[test]
 #[ignore = "root: src/host/space.rs src/host/exec src/pack/flatten.rs src/host/imagefile.rs"]

@@ -79,8 +79,8 @@ impl Pack {
         // One that becomes a qcow2 meanwhile is packed as the file that it is.
         let doing = || format!("reading {}", self.file.display());
         let file = taken::named(&self.file)?;
-        let out = Outlet::of(&self.output)?;
         let raw = diskfile::open(&file)?;
+        let out = Outlet::of(&self.output)?.apart_from(&raw.metadata().doing(doing)?)?;
         if ImageFile::of_open(&raw).doing(doing)? != ImageFile::Qcow2 {
             return pack::compress_open(raw, &file, &out, &options, ui);
         }

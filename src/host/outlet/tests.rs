@@ -176,3 +176,57 @@ fn a_file_that_changed_since_it_was_read_stays() {
     outlet.take(&at("made"), None).unwrap();
     assert_eq!(std::fs::read(at("disk")).unwrap(), b"sealed");
 }
+
+/// Root could rename over a device, too.
+#[test]
+fn a_result_takes_the_place_of_files_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("directory")).unwrap();
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(CWD, at("pipe"), pipe, Mode::RUSR, 0).unwrap();
+    symlink("/dev/null", at("device")).unwrap();
+    symlink("directory", at("link")).unwrap();
+    for (name, what) in [
+        ("directory", "a directory"),
+        ("pipe", "a pipe"),
+        ("device", "a device"),
+        ("link", "a directory"),
+    ] {
+        let error = Outlet::of(&at(name)).unwrap_err();
+        assert!(error.message().contains(what), "{name}: {error}");
+        let folder = Folder::open(dir.path()).unwrap();
+        let named = folder.outlet(name.as_ref(), Overwrite::Anything);
+        assert!(named.is_err(), "{name}");
+    }
+    symlink("nowhere", at("dangling")).unwrap();
+    Outlet::of(&at("dangling")).unwrap().write(b"new").unwrap();
+    assert_eq!(std::fs::read(at("dangling")).unwrap(), b"new");
+    assert!(!at("nowhere").exists());
+}
+
+#[test]
+fn an_earlier_result_is_renewed_and_another_file_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    let renewing = || {
+        Outlet::renewing(&file, "none of ours", "name another", |found| {
+            std::io::read_to_string(found).is_ok_and(|text| text.starts_with("ours"))
+        })
+    };
+    renewing().unwrap().write(b"ours 1").unwrap();
+    renewing().unwrap().write(b"ours 2").unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"ours 2");
+    // What came or changed once it was looked at stays, too.
+    let outlet = renewing().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "theirs").unwrap();
+    outlet.write(b"ours 3").unwrap_err();
+    let error = renewing().unwrap_err();
+    assert!(error.message().contains("is none of ours"), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    let outlet = renewing().unwrap();
+    std::fs::write(&file, "theirs").unwrap();
+    outlet.write(b"ours 3").unwrap_err();
+    assert_eq!(std::fs::read(&file).unwrap(), b"theirs");
+}

@@ -32,9 +32,11 @@ pub fn unpack(
     ui: &StageUi,
 ) -> Result<(Unpacked, String)> {
     let named = |error: Error| error.within(format!("unpacking {} failed", xz.display()));
-    let input = File::open(xz).doing(|| format!("reading {}", xz.display()))?;
+    let doing = || format!("reading {}", xz.display());
+    let input = File::open(xz).doing(doing)?;
     let layout = Layout::read(&input).map_err(named)?;
-    let unfinished = Outlet::of(out)?.create(0o666)?;
+    let outlet = Outlet::of(out)?.apart_from(&input.metadata().doing(doing)?)?;
+    let unfinished = outlet.create(0o666)?;
     let file = unfinished
         .file()
         .try_clone()
