@@ -187,6 +187,9 @@ pub fn run(context: &Context<'_>, configured: &Layer<Configured>) -> Result<Seal
     context.ui.step("opening the disk");
     let open = Open::of(context, &disk)?;
     let declared = declared(recipe, &context.files.root(), &below.declared)?;
+    if let Some(useless) = declared.useless(|path| open.guest.exists(path))? {
+        context.ui.ui().warning(useless);
+    }
     context.ui.step("listing the packages");
     let mut contents = Contents::list(&open.guest, &open.os)?;
     let report = open.seal(context, &below.install, &declared)?;

@@ -17,6 +17,10 @@ pub struct Declared {
     pub files: BTreeSet<String>,
     /// Accounts whose password is part of the image.
     pub passwords: BTreeSet<String>,
+    /// Accounts that may use sudo.
+    // Images that were published before there was this one lack it.
+    #[serde(default)]
+    pub sudo: BTreeSet<String>,
     /// Whether the first boot of its machines is one for systemd as well.
     // Images that were published before there was this one lack it.
     #[serde(default)]
@@ -35,6 +39,28 @@ impl Declared {
         self.accounts.extend(other.accounts);
         self.files.extend(other.files);
         self.passwords.extend(other.passwords);
+        self.sudo.extend(other.sudo);
+    }
+
+    /// What accounts may do and cannot, as a sentence; `has` says whether the image has a program.
+    ///
+    /// # Errors
+    /// As `has`.
+    pub fn useless<E>(&self, has: impl Fn(&str) -> Result<bool, E>) -> Result<Option<String>, E> {
+        if self.sudo.is_empty() {
+            return Ok(None);
+        }
+        for dir in ["/usr/bin", "/usr/local/bin", "/bin"] {
+            if has(&format!("{dir}/sudo"))? {
+                return Ok(None);
+            }
+        }
+        let names: Vec<&str> = self.sudo.iter().map(String::as_str).collect();
+        Ok(Some(format!(
+            "{} may use sudo, and the image has no sudo: write `- packages: [sudo]` in `configure`, or leave out \
+             `sudo: true`",
+            names.join(", ")
+        )))
     }
 
     /// The lines of an `authorized_keys` that are declared for a user.
@@ -62,12 +88,36 @@ mod tests {
         let read = serde_json::from_value::<Declared>;
         assert_eq!(read(all.clone()).unwrap(), Declared::default());
         let names: Vec<&String> = all.as_object().unwrap().keys().collect();
-        assert_eq!(names.len(), 5);
+        assert_eq!(names.len(), 6);
         for name in names {
             let mut other = all.clone();
             other.as_object_mut().unwrap().remove(name);
-            assert_eq!(read(other).is_err(), name != "first-boot", "{name}");
+            let added_later = ["first-boot", "sudo"].contains(&name.as_str());
+            assert_eq!(read(other).is_err(), !added_later, "{name}");
         }
+    }
+
+    #[test]
+    fn a_user_of_sudo_without_sudo_is_told() {
+        let mut declared = Declared::default();
+        let told = |declared: &Declared, there: &str| {
+            declared.useless(|path| Ok::<_, ()>(path == there)).unwrap()
+        };
+        assert_eq!(told(&declared, ""), None);
+        for name in ["bob", "ann"] {
+            declared.add(Declared {
+                sudo: [name.to_owned()].into(),
+                ..Declared::default()
+            });
+        }
+        let said = told(&declared, "/bin/sh").unwrap();
+        assert!(said.starts_with("ann, bob may use sudo"), "{said}");
+        assert!(said.contains("packages: [sudo]"), "{said}");
+        assert_eq!(told(&declared, "/usr/bin/sudo"), None);
+        assert_eq!(
+            declared.useless(|_| Err("a broken disk")),
+            Err("a broken disk")
+        );
     }
 
     #[test]

@@ -104,8 +104,10 @@ impl Kind for Users {
             let lines = keys(&user.ssh_keys, root)?;
             let lines: BTreeSet<String> = lines.lines().map(str::to_owned).collect();
             let password = user.password.is_some().then(|| user.name.to_string());
+            let sudo = user.sudo.then(|| user.name.to_string());
             declared.add(Declared {
                 passwords: password.into_iter().collect(),
+                sudo: sudo.into_iter().collect(),
                 keys: BTreeMap::from([(user.name.to_string(), lines)]),
                 ..Declared::default()
             });
