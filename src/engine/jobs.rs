@@ -133,10 +133,12 @@ impl Jobs<'_> {
     }
 
     fn add(&mut self, plan: &Plan, options: Options) {
-        if let Some(below) = plan.below() {
+        // What is below is bound to this image's lock, and not to one of its own.
+        let below = plan.below().filter(|_| !options.locked);
+        if let Some(below) = below {
             self.add_below(below);
         }
-        let below = plan.below().map(|below| self.last(below.image()));
+        let below = below.map(|below| self.last(below.image()));
         let parents: Vec<String> = below.into_iter().collect();
         let image = plan.image();
         if !self.gates || options.until.is_some_and(|until| until <= StageId::Seal) {
@@ -246,6 +248,7 @@ fn words(options: &Options) -> Vec<String> {
         .chain(options.keep.then(|| value("--on-error", "keep".into())));
     let flags = [
         options.offline.then_some("--offline"),
+        options.locked.then_some("--locked"),
         options.extra_args.then_some("--allow-extra-args"),
     ];
     let flags = flags.into_iter().flatten().map(str::to_owned);
@@ -264,6 +267,7 @@ mod tests {
             targets: vec!["docker".into()],
             keep: true,
             offline: true,
+            locked: true,
             extra_args: true,
             vars: vec![("a".into(), "b c".into())],
             publish: Some(None),
@@ -271,7 +275,7 @@ mod tests {
             ..Options::default()
         };
         let line = "--from configure --until check --target docker --var a=b\u{a0}c --on-error keep --offline \
-                    --allow-extra-args";
+                    --locked --allow-extra-args";
         let line: Vec<String> = line
             .split(' ')
             .map(|word| word.replace('\u{a0}', " "))

@@ -67,6 +67,9 @@ pub struct Asked {
     publish: bool,
     channel: Option<String>,
     output: Option<PathBuf>,
+    // Runs of an older imgforge lack it.
+    #[serde(default)]
+    locked: bool,
 }
 
 impl Asked {
@@ -78,6 +81,7 @@ impl Asked {
             vars,
             publish,
             output,
+            locked,
             ..
         } = options.clone();
         Asked {
@@ -87,6 +91,7 @@ impl Asked {
             publish: publish.is_some(),
             channel: publish.flatten(),
             output,
+            locked,
         }
     }
 
@@ -109,6 +114,7 @@ impl Asked {
             targets,
             vars,
             output,
+            locked,
             ..
         } = self.clone();
         Options {
@@ -118,6 +124,7 @@ impl Asked {
             offline: true,
             publish: self.publish.then(|| self.channel.clone()),
             output,
+            locked,
             ..Options::default()
         }
     }

@@ -48,7 +48,7 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "STAGE")]
     until: Option<StageId>,
     /// As if built with --locked
-    #[arg(long, conflicts_with_all = ["from", "pipeline"])]
+    #[arg(long, conflicts_with = "from")]
     locked: bool,
     /// Sets a variable (can be repeated)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]

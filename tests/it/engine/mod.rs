@@ -78,3 +78,38 @@ fn the_list_of_jobs_has_parents_first_and_says_what_is_done() {
         .exits(2)
         .says(&["only `plan` lists jobs"]);
 }
+
+/// What is below is bound to the lock of the image above: no job of its own would make the same.
+#[test]
+fn a_locked_image_is_one_job_with_all_that_is_below() {
+    let world = World::importing();
+    world.image("above", "from: small\nmachine: {memory: 1GiB}\n");
+    let stage = |image: &str, stage: &str| {
+        format!("  - image: {image}\n    stage: {stage}\n    recipe: old\n")
+    };
+    let stages = [
+        stage("small", "install"),
+        stage("small", "configure"),
+        stage("above", "configure"),
+    ];
+    let lock = format!(
+        "imgforge-lock: 1\nimage: above\nclock: 2026-01-01T00:00:00Z\nstages:\n{}packages: []\n# end\n",
+        stages.concat()
+    );
+    world.write("recipes/above.lock", lock);
+    let jobs = |args: &[&str]| {
+        let words = [&["plan", "above", "--jobs", "json"], args].concat();
+        world.ok(&words).json()["jobs"].clone()
+    };
+    let locked = jobs(&["--locked"]);
+    assert_eq!(locked.as_array().unwrap().len(), 1, "{locked}");
+    assert_eq!(locked[0]["parents"], json!([]));
+    let command = locked[0]["command"].as_array().unwrap();
+    assert!(
+        command.ends_with(&[json!("above"), json!("--locked")]),
+        "{locked}"
+    );
+    assert_ne!(locked[0]["key"], jobs(&[])[1]["key"]);
+    let pipeline = ["plan", "above", "--locked", "--pipeline", "gitlab"];
+    world.ok(&pipeline).prints(&["build above --locked"]);
+}
