@@ -57,7 +57,7 @@ pub(crate) struct Build {
     #[arg(long)]
     offline: bool,
     /// Fetches only what NAME.lock beside the recipe names, and fails where a stage asks for anything else
-    #[arg(long, conflicts_with_all = ["on", "refresh", "from"])]
+    #[arg(long, conflicts_with_all = ["refresh", "from"])]
     locked: bool,
     /// Writes NAME.lock beside the recipe when the build has ended: see `imgforge lock`
     #[arg(long, conflicts_with_all = ["on", "locked"])]
@@ -159,6 +159,9 @@ impl Build {
         self.push
             .as_deref()
             .map_or(Ok(()), registry::check_prefix)?;
+        if self.lock {
+            super::lock::ready(&session, &options, &names)?;
+        }
         if !self.all {
             asked_for(&session, &options, &names)?;
         }

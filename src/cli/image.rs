@@ -7,7 +7,7 @@ use super::place::RepositoryArgs;
 use super::{App, session};
 use crate::blame::Index;
 use crate::error::{Error, Result};
-use crate::pipeline::{self, Options, Session};
+use crate::pipeline::{Options, Session, lock};
 use crate::repository::State;
 use crate::repository::state::Revision;
 use crate::repository::views::packages;
@@ -67,13 +67,13 @@ pub(crate) fn revision(root: &Path, name: &str, at: &str) -> Result<Revision> {
     Ok(revision.clone())
 }
 
-/// The plan of an image that this host builds, and where its results are.
+/// The plan of an image that this host builds, and where its results are: of the last build, bound to the lock or not.
 ///
 /// # Errors
 /// When its recipe is wrong.
 pub(crate) fn planned(app: &App, name: &str) -> Result<(Session, Plan)> {
     let session = session::open(app)?;
-    let plan = pipeline::plan(&session, &Options::default(), name, Mode::Look)?;
+    let plan = lock::last(&session, &Options::default(), name, Mode::Look, |_| true)?;
     Ok((session, plan))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{App, out, recipes, session};
 use crate::error::Result;
+use crate::lock;
 use crate::pipeline::{self, Options, Session};
 
 #[derive(Debug, clap::Args)]
@@ -41,4 +42,12 @@ pub(super) fn write(session: &Session, options: &Options, name: &str) -> Result<
         session.ui.warning(warning.clone());
     }
     out::print(&format!("{}\n", written.path.display()))
+}
+
+/// Refuses before a build what could not be written after it.
+pub(super) fn ready(session: &Session, options: &Options, names: &[String]) -> Result<()> {
+    names.iter().try_for_each(|name| {
+        let recipe = session.repo.load(name, &options.vars)?.file;
+        pipeline::lock::outlet(&lock::path(&recipe, name)).map(drop)
+    })
 }

@@ -11,8 +11,8 @@ mod tests;
 mod write;
 
 pub use manifest::{Content, Directory, Image, Manifest, RecipeFile};
-pub use read::Kit;
-pub use write::{Source, write};
+pub use read::{Kit, is_kit};
+pub use write::{Source, is_another, write};
 
 /// The name of the manifest in the archive.
 const MANIFEST: &str = "manifest.asc";

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use tar::{Archive, Entry, EntryType};
 
 use super::{BLOBS, MANIFEST, Manifest};
 use crate::digest::{Hashed, Sha256};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::gpg::{self, Keyring};
 use crate::host::interrupt;
 
 /// The largest manifest, in bytes: of a hundred thousand files.
 const LARGEST: u64 = 64 << 20;
+
+/// How much is copied until it is asked whether to end, in bytes.
+const CHUNK: u64 = 8 << 20;
 
 /// A kit that is verified: each content has the digest that somebody who counts has signed.
 #[derive(Debug)]
@@ -43,10 +48,14 @@ impl Kit {
                 .cause(why)
                 .hint("nothing was written; export it again, and copy it once more")
         };
-        let file = File::open(path).map_err(cannot)?;
+        // A pipe that nobody writes to would keep whoever opens it.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+        let file = File::from(file.map_err(cannot)?);
         let about = file.metadata().map_err(cannot)?;
         if !about.is_file() {
-            return Err(cannot(io::Error::other("it is not a file")));
+            return Err(cannot(io::Error::other("it is not a file"))
+                .hint("all of a kit is verified before it is used: copy it into a file"));
         }
         let broken = |cause: io::Error| refuse(format!("it is cut off, or not a kit: {cause}"));
         let mut archive = Archive::new(&file);
@@ -71,7 +80,6 @@ impl Kit {
         let mut places = BTreeMap::new();
         let mut end = padded(first.raw_file_position(), signed.len() as u64);
         for (sha256, size) in sizes {
-            interrupt::check()?;
             let missing = || refuse(format!("it has not the content {sha256}"));
             let mut entry = entries.next().ok_or_else(missing)?.map_err(broken)?;
             if name(&entry).as_deref() != Some(&format!("{BLOBS}{sha256}")) {
@@ -84,7 +92,7 @@ impl Kit {
                 return Err(refuse(format!("the content {sha256} has another size")));
             }
             let mut hashed = Hashed::new(io::sink());
-            io::copy(&mut entry, &mut hashed).map_err(broken)?;
+            copy(&mut entry, &mut hashed)?.map_err(broken)?;
             let (_, found, read) = hashed.finish();
             if read != size {
                 return Err(refuse("it is cut off".into()));
@@ -138,20 +146,35 @@ impl Kit {
         let (at, size) = self.places.get(sha256).copied().unwrap_or_default();
         let mut hashed = Hashed::new(to);
         let mut file = &self.file;
-        let copied = file
-            .seek(SeekFrom::Start(at))
-            .and_then(|_| io::copy(&mut file.take(size), &mut hashed));
-        let failed = |cause: String| {
-            Error::stage(format!("unpacking {} failed", self.path.display())).cause(cause)
-        };
-        copied.map_err(|cause| failed(cause.to_string()))?;
+        let doing = || format!("unpacking {}", self.path.display());
+        file.seek(SeekFrom::Start(at)).doing(doing)?;
+        copy(&mut file.take(size), &mut hashed)?.doing(doing)?;
         match hashed.finish().1 == *sha256 {
             true => Ok(()),
-            false => Err(failed(format!(
-                "the content {sha256} was changed meanwhile"
-            ))),
+            false => Err(Error::stage(format!("{} failed", doing()))
+                .cause(format!("the content {sha256} was changed meanwhile"))),
         }
     }
+}
+
+/// As [`io::copy`], until somebody ends imgforge.
+fn copy(from: &mut impl Read, to: &mut impl io::Write) -> Result<io::Result<u64>> {
+    let mut all = 0;
+    loop {
+        interrupt::check()?;
+        match io::copy(&mut from.by_ref().take(CHUNK), to) {
+            Ok(0) => return Ok(Ok(all)),
+            Ok(copied) => all += copied,
+            Err(cause) => return Ok(Err(cause)),
+        }
+    }
+}
+
+/// Whether a file begins as kits do; nothing in it is verified.
+pub fn is_kit(file: &File) -> bool {
+    let mut first = [0; MANIFEST.len() + 1];
+    let read = file.read_exact_at(&mut first, 0);
+    read.is_ok() && first.strip_prefix(MANIFEST.as_bytes()) == Some(&[0])
 }
 
 /// The name of a member that is a plain file.

@@ -293,8 +293,14 @@ fn a_content_that_is_another_one_is_not_exported() {
 }
 
 #[test]
-fn a_directory_is_no_kit() {
+fn a_directory_and_a_pipe_that_nobody_writes_to_are_no_kits() {
     let toy = Toy::new();
-    let error = Kit::open(Path::new("/"), &toy.keyring()).unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+    let pipe = toy.dir.path().join("pipe");
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, rustix::fs::Mode::RUSR, 0).unwrap();
+    for path in [Path::new("/"), &pipe] {
+        let error = Kit::open(path, &toy.keyring()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.render().contains("copy it into a file"), "{error}");
+    }
 }

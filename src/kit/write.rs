@@ -66,16 +66,19 @@ pub fn write(
                 return Err(cause).doing(doing);
             }
             Ok(()) if found == *sha256 => {}
-            _ => {
-                return Err(Error::gate(format!("{shown} is not what the lock names"))
-                    .cause(format!("expected sha256 {sha256}"))
-                    .hint("`imgforge build NAME --locked` fetches again what is damaged"));
-            }
+            _ => return Err(is_another(shown, &format!("sha256:{sha256}"))),
         }
     }
     to.write_all(&[0; 1024]).doing(doing)?;
     let to = to.into_inner().map_err(io::IntoInnerError::into_error);
     to.and_then(|to| to.sync_all()).doing(doing)
+}
+
+/// Says that what `shown` is known as has not the digest that a lock names.
+pub fn is_another(shown: &str, digest: &str) -> Error {
+    Error::gate(format!("{shown} is not what the lock names"))
+        .cause(format!("expected {digest}"))
+        .hint("`imgforge build NAME --locked` fetches again what is damaged")
 }
 
 /// One member with this many bytes of `from`, in whole blocks.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,6 +144,13 @@ pub fn path(recipe: &Path, image: &str) -> PathBuf {
         Some((name, arch)) => recipe.with_file_name(format!("{name}.{arch}.lock")),
         None => recipe.with_extension("lock"),
     }
+}
+
+/// Whether a file is a lock, also one that is broken or half merged.
+pub fn is_lock(file: &File) -> bool {
+    let mut first = vec![];
+    let read = file.take(1 << 16).read_to_end(&mut first);
+    read.is_ok() && String::from_utf8_lossy(&first).contains("imgforge-lock:")
 }
 
 /// The digests of content that the text of a lock names, also of one that is broken.

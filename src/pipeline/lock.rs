@@ -3,7 +3,7 @@
 mod places;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -44,7 +44,7 @@ pub fn write(session: &Session, options: &Options, image: &str) -> Result<Writte
     let (lock, unmade) = of_plan(&session.store, &plan)?;
     let path = lock::path(&plan.resolved.file, image);
     let text = lock.to_string();
-    Outlet::of(&path)?.write(text.as_bytes())?;
+    outlet(&path)?.write(text.as_bytes())?;
     let cache = Cache::new(session.store.state(), session.config.store.cache_size);
     let digests = lock::digests(&text);
     let missing = cache.keep_locked(&path, &digests)?;
@@ -74,6 +74,15 @@ pub fn write(session: &Session, options: &Options, image: &str) -> Result<Writte
         }
     }
     Ok(Written { path, warnings })
+}
+
+/// The place of a lock, where nothing is yet, or a lock, broken or not.
+///
+/// # Errors
+/// When another file is there, or nothing may be written there.
+pub fn outlet(path: &Path) -> Result<Outlet> {
+    let hint = "the lock of NAME is NAME.lock beside its recipe: move that file away";
+    Outlet::renewing(path, "no lock", hint, lock::is_lock)
 }
 
 /// The lock of what a plan's stages fetched when they ran, and the labels of those that would fetch and have not
@@ -164,33 +173,41 @@ fn packages(sealed: &Entry) -> Vec<String> {
     packages.collect()
 }
 
-/// The plan of an image's last build: the one that was bound to the lock beside the recipe, where that sealed its
-/// disk later than the other.
+/// The plan of an image's last build, of those that count: the one that was bound to the lock beside the recipe,
+/// where that sealed its disk later than the other.
 ///
 /// # Errors
 /// As [`plan`](super::plan).
-pub(super) fn last(session: &Session, options: &Options, image: &str) -> Result<Plan> {
-    let plan = super::plan(session, options, image, Mode::Last)?;
+pub fn last(
+    session: &Session,
+    options: &Options,
+    image: &str,
+    mode: Mode,
+    counts: impl Fn(&Plan) -> bool,
+) -> Result<Plan> {
+    let plan = super::plan(session, options, image, mode);
     if options.locked {
-        return Ok(plan);
+        return plan;
     }
     let options = Options {
         locked: true,
         ..options.clone()
     };
     // Without a lock, or with one of another recipe, there is one build only.
-    let Ok(locked) = super::plan(session, &options, image, Mode::Last) else {
-        return Ok(plan);
+    let Ok(locked) = super::plan(session, &options, image, mode) else {
+        return plan;
     };
     let ended = |plan: &Plan| {
         let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal)?;
         let sealed = session.store.entry(&seal.key)?;
-        (!plan.has_work()).then(|| sealed.meta().created)
+        counts(plan).then(|| sealed.meta().created)
     };
-    Ok(match ended(&locked) > ended(&plan) {
-        true => locked,
+    // Where only a kit is, nobody knows what a build without the lock would be built on.
+    let other = plan.as_ref().ok().and_then(&ended);
+    match ended(&locked) > other {
+        true => Ok(locked),
         false => plan,
-    })
+    }
 }
 
 /// What a build can rely on before it begins.

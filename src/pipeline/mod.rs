@@ -250,9 +250,13 @@ pub fn publish(session: &Session, channel: Option<&str>, name: &str) -> Result<(
 pub fn finished(session: &Session, options: &Options, images: &[String]) -> Result<()> {
     let mut built = vec![];
     for image in images {
-        let mut plan = lock::last(session, options, image)?;
+        let last = || {
+            let finished = |plan: &Plan| !plan.has_work();
+            lock::last(session, options, image, epoch::Mode::Last, finished)
+        };
+        let mut plan = last()?;
         while !remote::bring(session, &plan)? {
-            plan = lock::last(session, options, image)?;
+            plan = last()?;
         }
         if plan.has_work() {
             let name = whole::name(image);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,16 +57,18 @@ pub(super) struct Blob<'a> {
 impl Blob<'_> {
     /// Writes the disk, verified.
     pub(super) fn obtain(&self) -> Result<Origin> {
-        if let Some(path) = self.image.url.local() {
-            self.ui.step("verifying and unpacking");
-            return match self.unpack_file(&path)? {
-                Ok(fed) => Ok(origin(0, 0, &fed)),
-                Err(found) => Err(self.wrong(found)),
-            };
-        }
         let store = self.session.store;
         let key = key(&self.image.sha512);
         loop {
+            // Of a repository on another host the store may have it all the same.
+            let counts = |path: &PathBuf| path.is_file() || store.entry(&key).is_none();
+            if let Some(path) = self.image.url.local().filter(counts) {
+                self.ui.step("verifying and unpacking");
+                return match self.unpack_file(&path)? {
+                    Ok(fed) => Ok(origin(0, 0, &fed)),
+                    Err(found) => Err(self.wrong(found)),
+                };
+            }
             let lock = store.lock(&key, |pid| {
                 self.ui.ui().event(&Event::Waiting {
                     image: self.ui.image().into(),

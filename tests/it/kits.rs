@@ -1,12 +1,18 @@
 //! `imgforge kit` by the real binary: what one host has fetched, another one builds of without a network.
 
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use imgforge::digest::Sha256;
 use imgforge::host::exec::Program;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::patience::wait_for;
 use crate::support::server::Server;
-use crate::support::{Said, World, names};
+use crate::support::{Run as _, Said, World, names, under};
 
 /// Begins with the signature of a boot sector.
 fn disk() -> Vec<u8> {
@@ -23,6 +29,15 @@ struct Site {
 }
 
 const BUILD: [&str; 5] = ["build", "toy", "--locked", "--until", "install"];
+
+/// Of a toolbox.
+const PACKAGE: &[u8] = b"not a package at all";
+
+/// Where the cache of a state directory has it.
+fn package() -> String {
+    let sha256 = Sha256::of(PACKAGE).to_string();
+    format!("state/cache/blobs/{}/{sha256}", &sha256[..2])
+}
 
 const EXPORT: [&str; 7] = [
     "kit",
@@ -52,8 +67,11 @@ impl Site {
         let lock = format!(
             "imgforge-lock: 1\nimage: toy\nclock: 2026-01-01T00:00:00Z\nstages:\n  - image: toy\n    \
              stage: install\n    recipe: old\n    media:\n      \"{url}\": \"sha256:{sha256} {}\"\n  - image: \
-             toy\n    stage: configure\n    recipe: old\npackages: []\n# end\n",
-            disk().len()
+             toy\n    stage: configure\n    recipe: old\n    beside:\n      \"toolbox ansible-trixie\":\n        \
+             fetched:\n          \"http://mirror.example.org/ansible.deb\": \"sha256:{} {}\"\npackages: []\n# end\n",
+            disk().len(),
+            Sha256::of(PACKAGE),
+            PACKAGE.len()
         );
         world.write("recipes/toy.lock", lock);
         Site {
@@ -65,6 +83,7 @@ impl Site {
 
     fn exported(&self) -> [PathBuf; 2] {
         self.world.ok(&BUILD);
+        self.world.write(&package(), PACKAGE);
         self.world.ok(&EXPORT);
         ["kit.tar", "site.gpg"].map(|name| self.world.path(name))
     }
@@ -111,8 +130,9 @@ fn an_empty_host_builds_of_a_kit_and_asks_no_server() {
     let site = Site::new();
     let missing = site.world.run(&EXPORT).exits(2);
     missing.says(&[
-        "1 contents that the locks name",
+        "2 contents that the locks name",
         "disk.raw",
+        "ansible.deb",
         "imgforge build toy --locked",
     ]);
     assert!(!site.world.path("kit.tar").exists());
@@ -121,7 +141,7 @@ fn an_empty_host_builds_of_a_kit_and_asks_no_server() {
     let world = bare();
     import(&world, &kit, &[])
         .ok()
-        .prints(&["and 1 downloads are new", "--locked --offline"]);
+        .prints(&["and 2 downloads are new", "--locked --offline"]);
     let expected = [
         "files/motd",
         "imgforge.yaml",
@@ -143,6 +163,7 @@ fn an_empty_host_builds_of_a_kit_and_asks_no_server() {
         .arg(disk(&site.world))
         .run()
         .unwrap();
+    assert_eq!(std::fs::read(world.path(&package())).unwrap(), PACKAGE);
     // Once more there is nothing to do; what somebody has changed stays unless they say so.
     import(&world, &kit, &[])
         .ok()
@@ -192,7 +213,8 @@ fn what_nobody_who_counts_has_signed_writes_nothing() {
 #[test]
 fn a_kit_has_no_password_no_link_and_nothing_from_elsewhere() {
     let site = Site::new();
-    site.world.ok(&BUILD);
+    site.exported();
+    std::fs::remove_file(site.world.path("kit.tar")).unwrap();
     let refused = |words: &[&str]| {
         site.world.run(&EXPORT).exits(2).says(words);
         assert!(!site.world.path("kit.tar").exists());
@@ -210,4 +232,141 @@ fn a_kit_has_no_password_no_link_and_nothing_from_elsewhere() {
     refused(&["files/link is a link"]);
     site.world.write("recipes/toy.yaml", &recipe);
     site.world.ok(&EXPORT);
+}
+
+/// Who takes `--key-file` for a key that is read loses no file by that; nor by a slip at `-o`.
+#[test]
+fn an_export_replaces_an_earlier_kit_and_its_key_and_no_other_file() {
+    let site = Site::new();
+    let kit = site.exported();
+    site.world.ok(&EXPORT);
+    let recipe = site.world.read("recipes/toy.yaml");
+    let export = |kit: &str, key: &str| {
+        let words = ["kit", "export", "toy", "-o", kit, "--key-file", key];
+        site.world.run(&words)
+    };
+    export("kit.tar", "recipes/toy.yaml").exits(2).says(&[
+        "toy.yaml is there already",
+        "not the key",
+        "--overwrite",
+    ]);
+    export("recipes/toy.yaml", "site.gpg").exits(2).says(&[
+        "toy.yaml is there already",
+        "no kit",
+        "--overwrite",
+    ]);
+    export("new.tar", "new.tar")
+        .exits(2)
+        .says(&["both kit and key"]);
+    // The key of somebody else is another key.
+    let other = Site::new();
+    let [_, foreign] = other.exported();
+    std::fs::copy(&foreign, site.world.path("other.gpg")).unwrap();
+    export("new.tar", "other.gpg").exits(2);
+    assert!(!site.world.path("new.tar").exists());
+    assert_eq!(site.world.read("recipes/toy.yaml"), recipe);
+    let words = [&EXPORT[..6], &["other.gpg", "--overwrite"]].concat();
+    site.world.ok(&words);
+    let [old, new] =
+        [&kit[1], &site.world.path("other.gpg")].map(|key| std::fs::read(key).unwrap());
+    assert_eq!(old, new);
+}
+
+#[test]
+fn what_is_damaged_on_a_host_is_the_kits_again() {
+    let site = Site::new();
+    let kit = site.exported();
+    let world = bare();
+    import(&world, &kit, &[]).ok();
+    let medium = large(&world.path("state/store"));
+    std::fs::write(&medium[0], vec![4; disk().len()]).unwrap();
+    std::fs::write(world.path(&package()), "half").unwrap();
+    let said = import(&world, &kit, &[]).ok();
+    said.says(&["2 downloads were damaged"])
+        .prints(&["0 downloads are new"]);
+    assert_eq!(std::fs::read(world.path(&package())).unwrap(), PACKAGE);
+    assert!(std::fs::read(&large(&world.path("state/store"))[0]).unwrap() == disk());
+    world.ok(&[&BUILD[..], &["--offline"]].concat());
+}
+
+#[test]
+fn an_import_that_cannot_end_writes_nothing() {
+    let site = Site::new();
+    let kit = site.exported();
+    let refused = |world: &World, more: &[&str], words: &[&str]| {
+        let before = names(&world.path(""));
+        import(world, &kit, more).exits(2).says(words);
+        assert_eq!(names(&world.path("")), before);
+    };
+    let world = bare();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), world.path("recipes")).unwrap();
+    refused(&world, &[], &["recipes is not a directory", "-C DIR"]);
+    assert_eq!(names(elsewhere.path()), Vec::<String>::new());
+    let world = bare();
+    world.write("recipes/toy.yaml/x", "");
+    let words = ["toy.yaml is a directory", "-C DIR"];
+    refused(&world, &["--overwrite"], &words);
+}
+
+/// The files of a directory that are as large as the disk, at any depth.
+fn large(dir: &Path) -> Vec<PathBuf> {
+    let mut all = vec![];
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        // A file may be gone by now.
+        let Ok(about) = entry.metadata() else {
+            continue;
+        };
+        match about.is_dir() {
+            true => all.extend(large(&entry.path())),
+            false if about.len() == disk().len() as u64 => all.push(entry.path()),
+            false => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn a_full_disk_and_an_interrupt_leave_nothing_half_and_the_next_import_goes_on() {
+    let site = Site::new();
+    let kit = site.exported();
+    let world = bare();
+    let state = world.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let [file, key] = kit.each_ref().map(|path| path.to_str().unwrap());
+    let command = world.command(&["kit", "import", file, "--key", key]);
+    let small = "mount -t tmpfs -o size=6m,mode=0700 small \"$1\"; state=$1; shift; \
+                 \"$@\" || code=$?; find \"$state\" -size +100k; exit $code";
+    let before = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        small,
+        "sh",
+        state.to_str().unwrap(),
+    ];
+    let said = under(&before, &command).said().exits(1);
+    let said = said.says(&["No space left", "imgforge gc"]);
+    assert_eq!(said.out, "", "nothing is left");
+    // Somebody makes the same medium, for which the import waits.
+    std::fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
+    std::fs::create_dir(state.join("locks")).unwrap();
+    std::fs::set_permissions(state.join("locks"), Permissions::from_mode(0o700)).unwrap();
+    let held = site.world.stored().into_iter().map(|key| {
+        let lock = File::create(state.join("locks").join(key)).unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        lock
+    });
+    let held: Vec<File> = held.collect();
+    let mut waiting = world.command(&["kit", "import", file, "--key", key]);
+    let waiting = waiting.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut waiting = waiting.spawn().unwrap();
+    wait_for("the copy of the medium", || !large(&state).is_empty());
+    kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(130));
+    assert_eq!(large(&state), Vec::<PathBuf>::new());
+    drop(held);
+    import(&world, &kit, &[]).ok();
+    world.ok(&[&BUILD[..], &["--offline"]].concat());
 }

@@ -65,6 +65,20 @@ fn a_lock_is_of_a_finished_build() {
     assert!(!world.path("recipes/small.lock").exists());
 }
 
+/// It is told before the build.
+#[test]
+fn a_file_that_only_has_the_name_of_a_lock_stays() {
+    let world = World::importing();
+    world.write("recipes/small.lock", "pid 1234\n");
+    let said = world.run(&["build", "small", "--lock"]).exits(2);
+    said.says(&[
+        "small.lock is there already, and is no lock",
+        "move that file",
+    ]);
+    assert!(!world.path("state/store").exists(), "nothing has run");
+    assert_eq!(world.read("recipes/small.lock"), "pid 1234\n");
+}
+
 /// The disk that `small` imports from a server, and a lock that names it.
 fn imported(world: &World, server: &Server) -> (String, String) {
     let disk = std::fs::read(world.path("files/disk.raw")).unwrap();

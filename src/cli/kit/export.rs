@@ -1,13 +1,19 @@
 //! `imgforge kit export`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{App, out, recipes, session};
-use crate::error::Result;
-use crate::gpg::Signer;
+use crate::error::{Error, Result};
+use crate::gpg::{self, Signer};
 use crate::host::outlet::Outlet;
+use crate::kit::is_kit;
 use crate::pipeline::kit;
 use crate::units::Size;
+
+/// The largest file of which it is asked whether it is a public key, in bytes.
+const LARGEST_KEY: u64 = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -21,12 +27,15 @@ pub(crate) struct Export {
     /// All images of the recipe repository
     #[arg(long)]
     all: bool,
-    /// The file to write
+    /// The file to write; an earlier kit gives way to it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Writes the public key of the signature to FILE
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Replaces any other files of these names, too
+    #[arg(long)]
+    overwrite: bool,
     /// Sets a variable (can be repeated)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
     vars: Vec<(String, String)>,
@@ -43,9 +52,11 @@ impl Export {
                 Signer::own(session.store.state(), &app.ui)?
             }
         };
-        let made = kit::export(&session, &self.vars, &names, &signer, &self.output)?;
-        if let Some(file) = &self.key_file {
-            Outlet::of(file)?.write(&signer.public_key()?)?;
+        let key = signer.public_key()?;
+        let (to, key_file) = self.outlets(&key)?;
+        let made = kit::export(&session, &self.vars, &names, &signer, &to)?;
+        if let Some(file) = key_file {
+            file.write(&key)?;
         }
         for warning in &made.warnings {
             app.ui.warning(warning.clone());
@@ -62,5 +73,44 @@ impl Export {
             names.len(),
             Size::bytes(bytes).human()
         ))
+    }
+
+    /// Where kit and key go.
+    fn outlets(&self, key: &[u8]) -> Result<(Outlet, Option<Outlet>)> {
+        let to = self.outlet(&self.output, "no kit", is_kit)?;
+        let Some(file) = &self.key_file else {
+            return Ok((to, None));
+        };
+        let own = gpg::fingerprints_of(key)?;
+        let is_same = |mut found: &File| {
+            let mut bytes = vec![];
+            let read = found.by_ref().take(LARGEST_KEY).read_to_end(&mut bytes);
+            read.is_ok() && gpg::fingerprints_of(&bytes).is_ok_and(|found| found == own)
+        };
+        let file = self.outlet(file, "not the key that signs", is_same)?;
+        match file.real() == to.real() {
+            true => Err(
+                Error::usage(format!("{} is both kit and key", self.output.display()))
+                    .hint("--key-file writes the public key: name another file"),
+            ),
+            false => Ok((to, Some(file))),
+        }
+    }
+
+    fn outlet(
+        &self,
+        path: &Path,
+        is_none: &str,
+        is_former: impl FnOnce(&File) -> bool,
+    ) -> Result<Outlet> {
+        match self.overwrite {
+            true => Outlet::of(path),
+            false => Outlet::renewing(
+                path,
+                is_none,
+                "name another file, or replace it: --overwrite",
+                is_former,
+            ),
+        }
     }
 }

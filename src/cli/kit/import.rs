@@ -6,7 +6,7 @@ use crate::cli::{App, out, recipes, session};
 use crate::error::{Context as _, Error, Result};
 use crate::gpg::Signers;
 use crate::kit::Kit;
-use crate::pipeline::kit::{self, Target};
+use crate::pipeline::kit::{self, Added, Target};
 use crate::pipeline::whole;
 
 #[derive(Debug, clap::Args)]
@@ -66,11 +66,16 @@ impl Import {
             );
         }
         let session = session::open(app)?;
-        let added = kit::import(&session, &kit, &locks)?;
+        let Added { new, damaged } = kit::import(&session, &kit, &locks)?;
+        if damaged > 0 {
+            app.ui.notice(format!(
+                "{damaged} downloads were damaged on this host: they are the kit's again"
+            ));
+        }
         let images = kit.manifest.images.iter();
         let images: Vec<&str> = images.map(|image| whole::name(&image.name)).collect();
         out::print(&format!(
-            "{} files of recipes and {added} downloads are new, signed by {}\n\
+            "{} files of recipes and {new} downloads are new, signed by {}\n\
              `imgforge build {} --locked --offline` builds\n",
             imported.written.len(),
             kit.signer,

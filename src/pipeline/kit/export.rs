@@ -53,7 +53,7 @@ pub fn export(
     vars: &[(String, String)],
     images: &[String],
     signer: &Signer,
-    to: &Path,
+    to: &Outlet,
 ) -> Result<Exported> {
     let mut parts = Parts {
         session,
@@ -92,7 +92,7 @@ pub fn export(
     manifest.directories = directories.into_iter().collect();
     manifest.files = files.into_iter().collect();
     manifest.contents = contents.into_iter().collect();
-    let new = Outlet::of(to)?.create(0o644)?;
+    let new = to.create(0o644)?;
     kit::write(&manifest, &sources, signer, new.file())?;
     new.appear()?;
     let sizes = manifest.files.iter().map(|one| one.size);
@@ -211,8 +211,15 @@ impl Parts<'_> {
                 continue;
             };
             let sha256 = match named.digest.strip_prefix("sha256:").map(str::parse) {
+                // It is compared while it is written.
                 Some(Ok(sha256)) => sha256,
-                _ => sha256_of(&file)?,
+                _ => {
+                    let found = format!("sha512:{}", digest::file_sha512(&file)?);
+                    if found != named.digest {
+                        return Err(kit::is_another(&named.url, &named.digest));
+                    }
+                    sha256_of(&file)?
+                }
             };
             let about = file
                 .metadata()

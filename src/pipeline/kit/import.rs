@@ -8,9 +8,10 @@ use std::path::Path;
 
 use crate::digest;
 use crate::error::{Context as _, Error, Result};
+use crate::host::interrupt;
 use crate::host::outlet::{Folder, Overwrite};
 use crate::host::temporary::Temporary;
-use crate::kit::{Image, Kit, RecipeFile};
+use crate::kit::{Content, Image, Kit, Manifest, RecipeFile};
 use crate::lock::Lock;
 use crate::pipeline::{Session, lock};
 use crate::proxy::Cache;
@@ -18,6 +19,8 @@ use crate::recipe::config::FILE as CONFIG;
 
 /// The largest file of a recipe repository that is held in memory, in bytes.
 const LARGEST_LOCK: u64 = 64 << 20;
+
+const ELSEWHERE: &str = "move it away, or import into another directory: -C DIR";
 
 /// The recipe repository that a kit goes into.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl Target<'_> {
     /// # Errors
     /// When something would have to be replaced, or cannot be written.
     pub fn write(&self, kit: &Kit) -> Result<Imported> {
+        self.check_ways(kit)?;
         let mut imported = Imported::default();
         let (mut new, mut others) = (vec![], vec![]);
         for file in &kit.manifest.files {
@@ -79,6 +83,39 @@ impl Target<'_> {
         Ok(imported)
     }
 
+    /// Refuses what no import replaces, before anything is written: what is no directory in the place of one, and a
+    /// directory in the place of a file.
+    fn check_ways(&self, kit: &Kit) -> Result<()> {
+        let Manifest {
+            directories, files, ..
+        } = &kit.manifest;
+        for directory in directories {
+            self.check_way(Path::new(&directory.path))?;
+        }
+        for file in files {
+            let path = Path::new(&file.path);
+            self.check_way(path.parent().unwrap_or(Path::new("")))?;
+            let at = self.root.join(path);
+            if at.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                return Err(Error::usage(format!("{} is a directory", at.display()))
+                    .cause("the kit has a file there")
+                    .hint(ELSEWHERE));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_way(&self, path: &Path) -> Result<()> {
+        let mut at = self.root.to_owned();
+        for part in path.components() {
+            at.push(part);
+            if at.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+                return Err(no_directory(&at));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a file is there as the kit has it; nothing where there is none.
     fn is_there(&self, file: &RecipeFile) -> Result<Option<bool>> {
         let path = self.root.join(&file.path);
@@ -102,11 +139,7 @@ impl Target<'_> {
             let doing = || format!("making {}", at.display());
             match at.symlink_metadata() {
                 Ok(found) if found.is_dir() => continue,
-                Ok(_) => {
-                    return Err(Error::usage(format!("{} is not a directory", at.display()))
-                        .cause("the kit has files below it")
-                        .hint("move it away, or import into another directory: -C DIR"));
-                }
+                Ok(_) => return Err(no_directory(&at)),
                 Err(_) => std::fs::create_dir(&at).doing(doing)?,
             }
             let whole = at.strip_prefix(self.root) == Ok(path);
@@ -115,6 +148,12 @@ impl Target<'_> {
         }
         Ok(())
     }
+}
+
+fn no_directory(at: &Path) -> Error {
+    Error::usage(format!("{} is not a directory", at.display()))
+        .cause("the kit has files below it")
+        .hint(ELSEWHERE)
 }
 
 fn put(kit: &Kit, file: &RecipeFile, path: &Path) -> Result<()> {
@@ -164,33 +203,52 @@ pub fn locks(kit: &Kit) -> Result<Vec<(Lock, &str)>> {
     }
 }
 
-/// Adds what the locks of a kit name to what this host has, and keeps it as long as the locks are there; how
-/// many contents that were.
+/// What of a kit this host did not have as it should.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Contents that were not here.
+    pub new: usize,
+    /// Contents that were here with other bytes.
+    pub damaged: usize,
+}
+
+/// Adds what the locks of a kit name to what this host has, and keeps it as long as the locks are there. What is
+/// here already is read, too.
 ///
 /// # Errors
 /// When something cannot be written.
-pub fn import(session: &Session, kit: &Kit, locks: &[(Lock, &str)]) -> Result<usize> {
-    let mut added = 0;
+pub fn import(session: &Session, kit: &Kit, locks: &[(Lock, &str)]) -> Result<Added> {
+    let mut added = Added::default();
     session.store.prepare()?;
     let beside = session.store.state().join("kit");
     let scratch = session.host.ledger()?.scratch(&beside)?;
     for (lock, path) in locks {
         for named in lock.names() {
-            let here = lock::place(session, &named)?;
+            interrupt::check()?;
             let mut contents = kit.manifest.contents.iter();
-            let content = contents.find(|one| one.named == named.digest);
-            let Some(content) = content.filter(|_| here.is_none()) else {
+            let Some(content) = contents.find(|one| one.named == named.digest) else {
                 continue;
             };
+            match lock::place(session, &named)? {
+                Some(here) if is_whole(&here, content) => continue,
+                Some(_) => added.damaged += 1,
+                None => added.new += 1,
+            }
             let path = scratch.path().join("content");
             let doing = || format!("writing {}", path.display());
             let mut file = File::create(&path).doing(doing)?;
             kit.copy(&content.sha256, &mut file)?;
             lock::put(session, lock, &named, &path)?;
-            added += 1;
         }
         let cache = Cache::new(session.store.state(), session.config.store.cache_size);
         cache.keep_locked(&session.repo.root().join(path), &BTreeSet::new())?;
     }
     Ok(added)
+}
+
+fn is_whole(here: &Path, content: &Content) -> bool {
+    let same_size = here
+        .metadata()
+        .is_ok_and(|about| about.len() == content.size);
+    same_size && digest::file_sha256(here).is_ok_and(|found| found == content.sha256.as_str())
 }

@@ -4,4 +4,4 @@ mod export;
 mod import;
 
 pub use export::{Exported, export};
-pub use import::{Imported, Target, import, locks};
+pub use import::{Added, Imported, Target, import, locks};

@@ -1,11 +1,14 @@
 //! Locks of images on what a repository has.
 
 use imgforge::digest::Sha256;
+use imgforge::sbom::Kind;
 use imgforge::sysprep::Declared;
 
 use super::parents::{BUILD, base, site};
 use super::site::key;
 use super::world::*;
+use crate::support::names;
+use crate::views::contents;
 
 /// Publishes `base` with a key on purpose, and builds, finishes and locks `child` on it.
 fn locked() -> (World, Disk) {
@@ -73,9 +76,54 @@ fn what_was_built_last_is_published_and_says_which_lock_bound_it() {
     site.ok(&[&BUILD[..], &["--locked"]].concat());
     let own = site.disk("locked-child");
     site.finish_planned(&plan(&site), &own, 2);
+    // Only that one's packages are known.
+    let diff = ["diff", "child", "child"];
+    site.run(&diff).exits(2).says(&["child is not built"]);
+    let sealed = site.path(&format!("state/store/{}", key(&plan(&site), "seal")));
+    contents(Kind::Deb, &[]).write(&sealed).unwrap();
+    site.ok(&diff).prints(&["no difference"]);
     site.ok(&["publish", "child", "--to", "nightly"]);
     let lock = site.read("recipes/child.lock");
     let locked = &manifest(2)["locked"];
     assert_eq!(locked["sha256"], Sha256::of(lock.as_bytes()).as_str());
     assert_eq!(locked["judged-valid-until"], false);
+}
+
+/// The other host has neither the repository nor its key.
+#[test]
+fn a_kit_has_the_published_image_that_its_lock_names() {
+    let (site, one) = locked();
+    let kit = [site.path("kit.tar"), site.path("site.gpg")];
+    let [kit, key] = kit.each_ref().map(|path| path.to_str().unwrap());
+    let export = ["kit", "export", "child", "-o", kit, "--key-file", key];
+    // Somebody wrote to the blob that the lock names.
+    let blob = site.path("repo/images/base/1");
+    let mut blobs = names(&blob)
+        .into_iter()
+        .filter(|name| name.ends_with(".xz"));
+    let blob = blob.join(blobs.next().unwrap());
+    let whole = std::fs::read(&blob).unwrap();
+    let mut damaged = whole.clone();
+    damaged[99] ^= 1;
+    std::fs::write(&blob, damaged).unwrap();
+    site.run(&export)
+        .exits(4)
+        .says(&["is not what the lock names", &one.sha512]);
+    assert!(!site.path("kit.tar").exists());
+    std::fs::write(&blob, whole).unwrap();
+    site.ok(&export);
+    std::fs::rename(site.path("repo"), site.path("elsewhere")).unwrap();
+    let world = World::new();
+    std::fs::remove_file(world.path("imgforge.yaml")).unwrap();
+    let import = ["kit", "import", kit, "--key", key];
+    world.ok(&import);
+    world.ok(&[&BUILD[..], &["--locked", "--offline"]].concat());
+    let entry = world.path(&format!("state/store/{}", key_of_install(&world)));
+    let compare = Program::new("qemu-img").args(["compare", "-q", "-f", "qcow2", "-F", "raw"]);
+    let disks = [entry.join("disk.qcow2"), one.raw.clone()];
+    compare.args(&disks).run().unwrap();
+}
+
+fn key_of_install(world: &World) -> String {
+    key(&plan(world), "install")
 }
