@@ -60,7 +60,7 @@ pub(super) fn repositories(data: &[u8]) {
             &mut |_, _| {},
         )),
         4 => drop(rpm::xml::updateinfo(data, &|_| true)),
-        5 => drop(rpm::xml::metalink(data)),
+        5 => drop(rpm::xml::Metalink::read(data)),
         6 => {
             if let Ok(signed) = apk::Signed::read(data) {
                 signed.is_by(&text);

@@ -11,6 +11,7 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 
+use super::cache::is_behind;
 use super::suite::{Load, Loaded, Offers, Want};
 use crate::distro::release::{Offer, Release};
 use crate::error::{Context as _, Error, Result};
@@ -36,39 +37,30 @@ pub(super) fn load(load: &Load<'_>) -> Result<Loaded> {
     let uri = load.asked.uris.first().map_or("", String::as_str);
     let mut lists: BTreeMap<Want, Offers> = BTreeMap::new();
     let mut fetched = u64::MAX;
+    let mut date = None;
     for want in load.wants {
         let url = Url::parse(&format!("{uri}/{}/APKINDEX.tar.gz", want.arch))?;
         let current = load.cache.current(&url)?;
-        let wrong = |cause: io::Error| Error::gate(format!("{url} does not count")).cause(cause);
-        let signed = Signed::read(&current.bytes).map_err(wrong)?;
-        let keys = keys(&load.asked.keyrings, &signed.key);
-        let key = keys
-            .into_iter()
-            .find(|path| path.is_file())
-            .ok_or_else(|| {
-                let cause = format!(
-                    "its key, {}, is not known here",
-                    crate::ui::printable(&signed.key)
-                );
-                let hint = "name its file in `updates: {keyrings: […]}` of imgforge.yaml";
-                Error::gate(format!("{url} does not count: {cause}")).hint(hint)
-            })?;
-        let pem = std::fs::read_to_string(&key).doing(|| format!("reading {}", key.display()))?;
-        if !signed.is_by(&pem) {
-            return Err(Error::gate(format!("{url} does not count"))
-                .cause("the signature is wrong: the index was changed"));
+        let mut text = verified(load, &url, &current.bytes)?;
+        let before = current.before.as_deref();
+        match before.and_then(|bytes| verified(load, &url, bytes).ok()) {
+            // An old index, good signature and all, would hide what is known already.
+            Some(before) if is_behind(made(&text), made(&before)) => text = before,
+            _ => load.cache.keep(&url, &current)?,
         }
         let mut offers = Offers::new();
-        let text = signed.list().map_err(wrong)?;
         of_list(&text, &|name| load.wanted.contains(name), &mut |offer| {
             offers.entry(offer.name.clone()).or_default().push(offer);
         });
-        load.cache.keep(&url, &current)?;
+        date = date.max(made(&text));
         fetched = fetched.min(current.fetched);
         lists.insert(want.clone(), offers);
     }
     Ok(Loaded {
-        release: Release::default(),
+        release: Release {
+            date,
+            ..Release::default()
+        },
         suite: load.asked.suite.clone(),
         uri: uri.to_owned(),
         fetched,
@@ -77,6 +69,36 @@ pub(super) fn load(load: &Load<'_>) -> Result<Loaded> {
         notices: BTreeMap::new(),
         tells_notices: false,
     })
+}
+
+/// The list of packages in an index that a key that counts has signed.
+fn verified(load: &Load<'_>, url: &Url, bytes: &[u8]) -> Result<String> {
+    let wrong = |cause: io::Error| Error::gate(format!("{url} does not count")).cause(cause);
+    let signed = Signed::read(bytes).map_err(wrong)?;
+    let keys = keys(&load.asked.keyrings, &signed.key);
+    let key = keys
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            let cause = format!(
+                "its key, {}, is not known here",
+                crate::ui::printable(&signed.key)
+            );
+            let hint = "name its file in `updates: {keyrings: […]}` of imgforge.yaml";
+            Error::gate(format!("{url} does not count: {cause}")).hint(hint)
+        })?;
+    let pem = std::fs::read_to_string(&key).doing(|| format!("reading {}", key.display()))?;
+    match signed.is_by(&pem) {
+        true => signed.list().map_err(wrong),
+        false => Err(Error::gate(format!("{url} does not count"))
+            .cause("the signature is wrong: the index was changed")),
+    }
+}
+
+/// When a list was made, as far as it says: an index has no date, each of its packages has, in seconds since 1970.
+fn made(text: &str) -> Option<u64> {
+    let times = text.lines().filter_map(|line| line.strip_prefix("t:"));
+    times.filter_map(|time| time.trim().parse().ok()).max()
 }
 
 /// Where a key may lie.

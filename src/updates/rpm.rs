@@ -3,17 +3,19 @@
 
 pub mod xml;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::is_behind;
 use super::lists::{Listed, read_listed};
 use super::suite::{Load, Loaded, Offers, Want, sentence};
+use crate::digest::Sha256;
 use crate::distro::release::Release;
 use crate::distro::repos::Way;
 use crate::error::{Error, Kind, Result};
 use crate::gpg::{self, Keyring};
 use crate::http::Url;
-use xml::{Part, Repomd};
+use xml::{Metalink, Part, Repomd};
 
 /// How many addresses of a list of mirrors are tried.
 const MIRRORS: usize = 4;
@@ -21,31 +23,60 @@ const MIRRORS: usize = 4;
 /// The largest part of an index when unpacked, in bytes: Fedora's has 250 MB.
 const LARGEST: u64 = 4 << 30;
 
-/// A repository, from the first of its addresses that has one that counts.
+/// A repository, from the address with the newest index that counts.
 ///
 /// # Errors
 /// When none has.
 pub(super) fn load(load: &Load<'_>, way: Way, signed: bool) -> Result<Loaded> {
-    let mut refused = vec![];
-    let mut failed = None;
-    for uri in addresses(load, way)? {
-        match from(load, &uri, signed) {
-            Ok(loaded) => return Ok(Loaded { refused, ..loaded }),
-            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
-            Err(error) => {
-                refused.push(sentence(&error));
-                failed = failed.or(Some(error));
+    let (mut refused, mut failed) = (vec![], None);
+    let mut fail = |error: Error| match error.kind() {
+        Kind::Interrupted(_) => Err(error),
+        _ => {
+            refused.push(sentence(&error));
+            failed = failed.take().or(Some(error));
+            Ok(())
+        }
+    };
+    let list = addresses(load, way)?;
+    let mut indexes = vec![];
+    for uri in &list.uris {
+        match index(load, uri, &list, signed) {
+            Ok(index) => {
+                let is_newest = list.newest.as_ref() == Some(&index.sha256);
+                indexes.push(index);
+                if is_newest {
+                    break;
+                }
             }
+            Err(error) => fail(error)?,
         }
     }
-    Err(failed.unwrap_or_else(|| Error::stage("its list of mirrors has none that comes by https")))
+    indexes.sort_by_key(|index| Reverse(index.repomd.made));
+    let mut loaded = None;
+    for index in indexes {
+        match lists(load, index) {
+            Ok(one) => {
+                loaded = Some(one);
+                break;
+            }
+            Err(error) => fail(error)?,
+        }
+    }
+    match loaded {
+        Some(loaded) => Ok(Loaded { refused, ..loaded }),
+        None => Err(failed
+            .unwrap_or_else(|| Error::stage("its list of mirrors has none that comes by https"))),
+    }
 }
 
-fn addresses(load: &Load<'_>, way: Way) -> Result<Vec<String>> {
+fn addresses(load: &Load<'_>, way: Way) -> Result<Metalink> {
     if way == Way::Rpm {
-        return Ok(load.asked.uris.clone());
+        return Ok(Metalink {
+            uris: load.asked.uris.clone(),
+            ..Metalink::default()
+        });
     }
-    let mut all = vec![];
+    let mut all = Metalink::default();
     for uri in &load.asked.uris {
         let url = Url::parse(uri)?;
         if !url.is_https() && !url.is_loopback() {
@@ -56,24 +87,41 @@ fn addresses(load: &Load<'_>, way: Way) -> Result<Vec<String>> {
         let text = String::from_utf8_lossy(&current.bytes);
         match way {
             Way::Metalink => {
-                let found = xml::metalink(&current.bytes);
-                all.extend(found.map_err(|cause| {
+                all = Metalink::read(&current.bytes).map_err(|cause| {
                     Error::stage(format!("{url} is no list of mirrors")).cause(cause)
-                })?);
+                })?;
             }
-            _ => all.extend(text.lines().map(|line| line.trim().to_owned())),
+            _ => all
+                .uris
+                .extend(text.lines().map(|line| line.trim().to_owned())),
         }
     }
     let safe = |uri: &String| Url::parse(uri).is_ok_and(|url| url.is_https() || url.is_loopback());
-    all.retain(safe);
-    all.truncate(MIRRORS);
+    all.uris.retain(safe);
+    all.uris.truncate(MIRRORS);
     Ok(all)
 }
 
-fn from(load: &Load<'_>, uri: &str, signed: bool) -> Result<Loaded> {
+/// An index that counts.
+struct Index {
+    uri: String,
+    base: Url,
+    url: Url,
+    repomd: Repomd,
+    sha256: String,
+    fetched: u64,
+}
+
+/// What an address has, if that counts.
+fn index(load: &Load<'_>, uri: &str, list: &Metalink, signed: bool) -> Result<Index> {
     let base = Url::parse(&format!("{}/", uri.trim_end_matches('/')))?;
     let url = base.join("repodata/repomd.xml")?;
     let current = load.cache.current(&url)?;
+    let sha256 = Sha256::of(&current.bytes).to_string();
+    if !list.has(&sha256) {
+        return Err(Error::gate(format!("{url} does not count"))
+            .cause("it is not what the list of its mirrors says"));
+    }
     trust(load, &url, &current.bytes, signed)?;
     let read = |bytes: &[u8]| {
         let read = Repomd::read(bytes);
@@ -86,6 +134,25 @@ fn from(load: &Load<'_>, uri: &str, signed: bool) -> Result<Loaded> {
         Some(before) if is_behind(repomd.made, before.made) => repomd = before,
         _ => load.cache.keep(&url, &current)?,
     }
+    Ok(Index {
+        uri: uri.to_owned(),
+        base,
+        url,
+        repomd,
+        sha256,
+        fetched: current.fetched,
+    })
+}
+
+fn lists(load: &Load<'_>, index: Index) -> Result<Loaded> {
+    let Index {
+        uri,
+        base,
+        url,
+        repomd,
+        fetched,
+        ..
+    } = index;
     let primary = repomd.parts.get("primary");
     let primary =
         primary.ok_or_else(|| Error::stage(format!("{url} names no list of packages")))?;
@@ -126,8 +193,8 @@ fn from(load: &Load<'_>, uri: &str, signed: bool) -> Result<Loaded> {
             ..Release::default()
         },
         suite: load.asked.suite.clone(),
-        uri: uri.to_owned(),
-        fetched: current.fetched,
+        uri,
+        fetched,
         refused: vec![],
         lists,
         notices,

@@ -14,6 +14,14 @@ use crate::severity::Severity;
 /// The largest text or tag, in bytes: of a package's description.
 const LARGEST: u64 = 16 << 20;
 
+/// A number that is larger is a time in seconds since 1970: nobody made repositories of RPM packages before.
+const EARLIEST: u64 = 800_000_000;
+
+/// A time in seconds, which some write with a fraction.
+fn seconds(text: &str) -> Option<u64> {
+    text.trim().split('.').next()?.parse().ok()
+}
+
 /// A piece of a document.
 enum Piece<'a> {
     /// A tag, by its name without a prefix, and its attributes.
@@ -73,7 +81,7 @@ fn open(tag: &BytesStart<'_>, take: &mut dyn FnMut(Piece<'_>)) {
 /// `repomd.xml`: the parts of an index.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Repomd {
-    /// When it was made, seconds since 1970, where it says so.
+    /// When it was made, seconds since 1970, where it says so: its revision, else the time of its newest part.
     pub made: Option<u64>,
     /// By type.
     pub parts: BTreeMap<String, Part>,
@@ -101,6 +109,7 @@ impl Repomd {
         let mut repomd = Repomd::default();
         let (mut kind, mut part) = (String::new(), Part::default());
         let (mut tag, mut checksum) = (String::new(), false);
+        let mut newest: Option<u64> = None;
         walk(bytes, &mut |piece| match piece {
             Piece::Open(name, attribute) => {
                 name.clone_into(&mut tag);
@@ -116,6 +125,7 @@ impl Repomd {
             }
             Piece::Text(text) => match &*tag {
                 "revision" => repomd.made = text.trim().parse().ok(),
+                "timestamp" => newest = newest.max(seconds(text)),
                 "checksum" if checksum => part.sha256 = text.trim().to_ascii_lowercase(),
                 "size" => part.size = text.trim().parse().unwrap_or_default(),
                 "open-size" => part.open_size = text.trim().parse().ok(),
@@ -130,6 +140,9 @@ impl Repomd {
                 }
             }
         })?;
+        // Some count their revisions, or call them as their release.
+        let is_time = |made: &u64| *made > EARLIEST;
+        repomd.made = repomd.made.filter(is_time).or(newest).or(repomd.made);
         match repomd.parts.is_empty() {
             true => Err(io::Error::other("it lists no files with SHA-256")),
             false => Ok(repomd),
@@ -137,22 +150,59 @@ impl Repomd {
     }
 }
 
-/// Addresses of repositories in a list of mirrors.
-///
-/// # Errors
-/// When it is no such document.
-pub fn metalink(bytes: &[u8]) -> io::Result<Vec<String>> {
-    let (mut all, mut in_url) = (vec![], false);
-    walk(bytes, &mut |piece| match piece {
-        Piece::Open(name, _) => in_url = name == "url",
-        Piece::Text(text) if in_url => {
-            let text = text.trim();
-            all.push(text.trim_end_matches("/repodata/repomd.xml").to_owned());
-        }
-        Piece::Text(_) => {}
-        Piece::Close(_) => in_url = false,
-    })?;
-    Ok(all)
+/// A list of mirrors of a repository, and what their indexes are:
+/// <https://mirrormanager.readthedocs.io/en/latest/>.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Metalink {
+    /// Addresses of repositories.
+    pub uris: Vec<String>,
+    /// SHA-256 of the newest index in hex, where the list says it.
+    pub newest: Option<String>,
+    /// Those of older ones, which count as well: mirrors take time.
+    pub older: Vec<String>,
+}
+
+impl Metalink {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is no such document.
+    pub fn read(bytes: &[u8]) -> io::Result<Self> {
+        let mut list = Metalink::default();
+        let (mut tag, mut is_sha256, mut is_older) = (String::new(), false, false);
+        walk(bytes, &mut |piece| match piece {
+            Piece::Open(name, attribute) => {
+                name.clone_into(&mut tag);
+                is_older |= name == "alternates";
+                is_sha256 = name == "hash" && attribute("type").as_deref() == Some("sha256");
+            }
+            Piece::Text(text) if tag == "url" => {
+                let text = text.trim();
+                let uri = text.trim_end_matches("/repodata/repomd.xml");
+                list.uris.push(uri.to_owned());
+            }
+            Piece::Text(text) if is_sha256 => {
+                let sha256 = text.trim().to_ascii_lowercase();
+                match is_older {
+                    true => list.older.push(sha256),
+                    false => list.newest = Some(sha256),
+                }
+            }
+            Piece::Text(_) => {}
+            Piece::Close(name) => {
+                tag.clear();
+                is_sha256 = false;
+                is_older &= name != "alternates";
+            }
+        })?;
+        Ok(list)
+    }
+
+    /// Whether an index with this digest is one of theirs.
+    pub fn has(&self, sha256: &str) -> bool {
+        let mut all = self.newest.iter().chain(&self.older);
+        self.newest.is_none() || all.any(|one| one == sha256)
+    }
 }
 
 /// As rpm writes a version, without the epoch 0.
@@ -282,66 +332,4 @@ pub fn updateinfo(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_tells_its_parts_packages_and_notices() {
-        let digest = "ab".repeat(32);
-        let text = format!(
-            "<?xml version=\"1.0\"?>\n<repomd xmlns=\"http://linux.duke.edu/metadata/repo\">\n<revision>1763200800</revision>\n\
-             <data type=\"primary\"><checksum type=\"sha256\">{digest}</checksum><open-checksum type=\"sha256\">cd</open-checksum>\
-             <location href=\"repodata/x-primary.xml.gz\"/><size>7</size><open-size>70</open-size></data>\
-             <data type=\"filelists\"><checksum type=\"sha\">00</checksum><location href=\"y\"/></data></repomd>"
-        );
-        let repomd = Repomd::read(text.as_bytes()).unwrap();
-        assert_eq!((repomd.made, repomd.parts.len()), (Some(1_763_200_800), 1));
-        let part = &repomd.parts["primary"];
-        assert_eq!(
-            (&*part.location, &part.sha256, part.size, part.open_size),
-            ("repodata/x-primary.xml.gz", &digest, 7, Some(70))
-        );
-        assert!(Repomd::read(&text.as_bytes()[..text.len() - 9]).is_err());
-        assert!(Repomd::read(b"<html><body>welcome</body></html>").is_err());
-
-        let text = r#"<metadata xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="2"><package type="rpm"><name>openssl-libs</name>
-            <arch>x86_64</arch><version epoch="1" ver="3.0.7" rel="28.el9"/><description>a &lt;b&gt; <![CDATA[<name>no</name>]]></description>
-            <format><rpm:sourcerpm>openssl-3.0.7-28.el9.src.rpm</rpm:sourcerpm><rpm:provides><rpm:entry name="bash"/></rpm:provides></format></package>
-            <package type="rpm"><name>nodejs</name><arch>x86_64</arch><version epoch="1" ver="18" rel="1.module+el9"/></package></metadata>"#;
-        let mut found = vec![];
-        primary(text.as_bytes(), &|_| true, &mut |offer, arch| {
-            found.push(format!(
-                "{} {} {} {arch}",
-                offer.name, offer.version, offer.source
-            ));
-        })
-        .unwrap();
-        assert_eq!(found, ["openssl-libs 1:3.0.7-28.el9 openssl x86_64"]);
-
-        let text = r#"<updates><update type="security" from="a"><id>RLSA-1</id><severity>Important</severity><references>
-            <reference href="h" id="CVE-1" type="cve"/></references><pkglist><collection short="x"><name>x</name>
-            <package name="openssl-libs" version="3.0.7" release="28.el9" epoch="1" arch="x86_64" src="s"><filename>f</filename></package>
-            </collection></pkglist></update><update type="bugfix"><id>RLBA-2</id><pkglist><collection>
-            <package name="openssl-libs" version="3.0.7" release="29.el9" epoch="1"/></collection></pkglist></update></updates>"#;
-        let notices = updateinfo(text.as_bytes(), &|name| name == "openssl-libs").unwrap();
-        let expected = Notice {
-            version: "1:3.0.7-28.el9".into(),
-            id: "RLSA-1".into(),
-            severity: Severity::High,
-        };
-        assert_eq!(notices["openssl-libs"], [expected]);
-
-        let list = r#"<metalink><files><file name="repomd.xml"><resources><url protocol="https">https://a.example/x/repodata/repomd.xml</url>
-            </resources></file></files></metalink>"#;
-        assert_eq!(metalink(list.as_bytes()).unwrap(), ["https://a.example/x"]);
-    }
-
-    #[test]
-    fn what_has_no_end_is_refused_before_it_fills_the_memory() {
-        let endless = b"<metadata><package><name>"
-            .chain(io::repeat(b'x'))
-            .take(1 << 40);
-        let error = primary(endless, &|_| true, &mut |_, _| {}).unwrap_err();
-        assert!(error.to_string().contains("without an end"), "{error}");
-    }
-}
+mod tests;

@@ -181,17 +181,22 @@ fn an_image_of_alpine_is_judged_by_its_signed_index() {
             .run()
             .unwrap();
     }
-    let list = "C:Q1x\nP:libssl3\nV:3.3.2-r1\nA:x86_64\no:openssl\n\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\n\n\
-                P:busybox\nV:1.36.1-r9\nA:x86_64\n";
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, text) in [("DESCRIPTION", "v3.20"), ("APKINDEX", list)] {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
-    }
-    let packed = tar.into_inner().unwrap();
-    let index = Program::new("gzip").input(packed).output().unwrap();
+    let index_of = |libssl3: &str, made: u64| {
+        let list = format!(
+            "C:Q1x\nP:libssl3\nV:{libssl3}\nA:x86_64\no:openssl\nt:{made}\n\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\n\
+             t:1710000000\n\nP:busybox\nV:1.36.1-r9\nA:x86_64\n"
+        );
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, text) in [("DESCRIPTION", "v3.20"), ("APKINDEX", &*list)] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let packed = tar.into_inner().unwrap();
+        Program::new("gzip").input(packed).output().unwrap()
+    };
+    let index = index_of("3.3.2-r1", 1_720_000_000);
     let write = |bytes: Vec<u8>| world.write("alpine-repo/main/x86_64/APKINDEX.tar.gz", bytes);
     write(sign(&world, &index, "alpine"));
     let server = serve(&world.path("alpine-repo"));
@@ -260,31 +265,22 @@ fn an_image_of_alpine_is_judged_by_its_signed_index() {
         .updates(&["alpine"])
         .exits(1)
         .says(&["it has no signature"]);
-    write(good);
+    write(good.clone());
     world.updates(&["alpine"]).exits(4);
+
+    // An older one that is as well signed hides nothing.
+    let newer = index_of("3.3.2-r2", 1_730_000_000);
+    write(sign(&world, &newer, "alpine"));
+    world.updates(&["alpine"]).exits(4).prints(&["3.3.2-r2"]);
+    write(good);
+    world.updates(&["alpine"]).exits(4).prints(&["3.3.2-r2"]);
 }
 
 #[test]
 fn an_index_that_does_not_say_when_it_was_made_hides_nothing() {
     let (archive, _server, world) = mirror();
-    let publish = |revision: &str, version: &str| {
-        let list = format!(
-            "<metadata><package type=\"rpm\"><name>bash</name><arch>noarch</arch>\
-             <version epoch=\"0\" ver=\"{version}\" rel=\"1\"/></package></metadata>"
-        );
-        let (sha256, size) = (Sha256::of(list.as_bytes()), list.len());
-        let location = format!("repodata/{version}-primary.xml");
-        world.write(&format!("rpms/{location}"), list);
-        let index = format!(
-            "<repomd><revision>{revision}</revision><data type=\"primary\"><checksum type=\"sha256\">{sha256}</checksum>\
-             <location href=\"{location}\"/><size>{size}</size></data></repomd>"
-        );
-        world.write("rpms/repodata/repomd.xml", index);
-        drop(std::fs::remove_file(
-            world.path("rpms/repodata/repomd.xml.asc"),
-        ));
-        archive.sign_file(&world.path("rpms/repodata/repomd.xml"));
-    };
+    let publish =
+        |revision: &str, version: &str| publish(&world, &archive, "rpms", (revision, version));
     publish("1763200800", "1");
     let server = serve(&world.path("rpms"));
     let bash = Package {
@@ -308,4 +304,83 @@ fn an_index_that_does_not_say_when_it_was_made_hides_nothing() {
     world.updates(&["rocky"]).exits(4).prints(&["3-1"]);
     publish("1763200800", "1");
     world.updates(&["rocky"]).exits(4).prints(&["3-1"]);
+}
+
+/// Writes a signed repository with this version of bash; the digest of its index.
+fn publish(
+    world: &World,
+    archive: &Archive,
+    dir: &str,
+    (revision, version): (&str, &str),
+) -> Sha256 {
+    let list = format!(
+        "<metadata><package type=\"rpm\"><name>bash</name><arch>noarch</arch>\
+         <version epoch=\"0\" ver=\"{version}\" rel=\"1\"/></package></metadata>"
+    );
+    let (sha256, size) = (Sha256::of(list.as_bytes()), list.len());
+    let location = format!("repodata/{version}-primary.xml");
+    world.write(&format!("{dir}/{location}"), list);
+    let index = format!(
+        "<repomd><revision>{revision}</revision><data type=\"primary\"><checksum type=\"sha256\">{sha256}</checksum>\
+         <location href=\"{location}\"/><size>{size}</size></data></repomd>"
+    );
+    let digest = Sha256::of(index.as_bytes());
+    let path = format!("{dir}/repodata/repomd.xml");
+    world.write(&path, index);
+    drop(std::fs::remove_file(world.path(&format!("{path}.asc"))));
+    archive.sign_file(&world.path(&path));
+    digest
+}
+
+#[test]
+fn of_a_list_of_mirrors_the_newest_index_counts_and_none_that_it_does_not_name() {
+    let (archive, _server, world) = mirror();
+    let [old, new] =
+        [("old", "1763200800", "2"), ("new", "1763200900", "3")].map(|(dir, revision, version)| {
+            publish(
+                &world,
+                &archive,
+                &format!("rpms/{dir}"),
+                (revision, version),
+            )
+        });
+    publish(&world, &archive, "rpms/foreign", ("1763201000", "4"));
+    let server = serve(&world.path("rpms"));
+    let urls = |end: &str| {
+        let url = |dir: &str| server.text(&format!("{dir}{end}"));
+        ["gone", "foreign", "old", "new"].map(url)
+    };
+    let tags: String = urls("/repodata/repomd.xml")
+        .iter()
+        .map(|url| format!("<url protocol=\"http\">{url}</url>"))
+        .collect();
+    let hash = |digest: &Sha256| {
+        format!("<verification><hash type=\"sha256\">{digest}</hash></verification>")
+    };
+    world.write(
+        "rpms/metalink",
+        format!(
+            "<metalink><files><file name=\"repomd.xml\">{}<alternates><alternate>{}</alternate></alternates>\
+             <resources>{tags}</resources></file></files></metalink>",
+            hash(&new),
+            hash(&old)
+        ),
+    );
+    world.write("rpms/mirrorlist", urls("")[2..].join("\n"));
+    let bash = Package {
+        arch: "noarch".into(),
+        ..package("bash", "1-1", "")
+    };
+    for way in ["metalink", "mirrorlist"] {
+        let line = format!("rpm-{way} [id=os signed=yes] {}", server.text(way));
+        let image = Contents {
+            sources: vec![line],
+            ..contents(Kind::Rpm, std::slice::from_ref(&bash))
+        };
+        world.has(way, &image);
+        let said = world.updates(&[way]).exits(4).prints(&["3-1"]);
+        if way == "metalink" {
+            said.says(&["it is not what the list of its mirrors says"]);
+        }
+    }
 }
