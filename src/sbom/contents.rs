@@ -68,7 +68,8 @@ impl Contents {
         let listed = guest.packages(&os.root)?;
         let mut packages: Vec<Package> = listed.iter().map(Package::of).collect();
         packages.sort();
-        packages.dedup();
+        // Each has one name in an SBOM, whatever a damaged database says twice.
+        packages.dedup_by(|a, b| (&a.name, &a.version, &a.arch) == (&b.name, &b.version, &b.arch));
         Ok(Contents {
             kind: Kind::of_format(&os.package_format),
             distro: os.distro.clone(),

@@ -84,7 +84,7 @@ pub fn write(subject: &Subject<'_>, contents: &Contents) -> Value {
             },
         },
         "components": std::iter::once(distro).chain(packages).collect::<Vec<_>>(),
-        "compositions": [{"aggregate": "complete", "assemblies": [root]}],
+        "compositions": [{"aggregate": "unknown", "assemblies": [root]}],
     })
 }
 

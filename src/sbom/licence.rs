@@ -21,14 +21,18 @@ pub fn expression(text: &str) -> String {
     if text.len() > LONGEST {
         return String::new();
     }
-    let commas: Vec<&str> = text.split(", ").collect();
-    let (first, rest) = (commas[0], &commas[1..]);
-    let mut all = clauses(first);
-    for part in rest {
+    let parts = text.split(", ");
+    let parts = parts.map(|part| part.trim_matches([' ', ',', '\t']));
+    let mut all = String::new();
+    for part in parts.filter(|part| !part.is_empty()) {
+        if all.is_empty() {
+            all = clauses(part);
+            continue;
+        }
         let (operator, part) = match part.split_once(' ') {
             Some((word, part)) if word.eq_ignore_ascii_case("or") => ("OR", part),
             Some((word, part)) if word.eq_ignore_ascii_case("and") => ("AND", part),
-            _ => ("AND", *part),
+            _ => ("AND", part),
         };
         all = format!("{} {operator} {}", grouped(&all), grouped(&clauses(part)));
     }
@@ -53,7 +57,7 @@ fn clauses(text: &str) -> String {
             name.clear();
         }
     };
-    let mut open = 0i64;
+    let (mut open, mut is_paired) = (0i64, true);
     for word in spaced.split_whitespace() {
         match word {
             "(" => {
@@ -64,6 +68,7 @@ fn clauses(text: &str) -> String {
             ")" => {
                 end(&mut out, &mut name);
                 open -= 1;
+                is_paired &= open >= 0;
                 out.push(")".into());
             }
             _ if word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or") => {
@@ -74,7 +79,7 @@ fn clauses(text: &str) -> String {
         }
     }
     end(&mut out, &mut name);
-    let well = open == 0 && alternate(&out);
+    let well = open == 0 && is_paired && alternate(&out);
     match well {
         true => out.join(" ").replace("( ", "(").replace(" )", ")"),
         // No expression: one licence with a strange name.
@@ -140,7 +145,9 @@ fn gnu(name: &str) -> Option<String> {
 /// A name of our own, for what SPDX has none for.
 fn reference(name: &str) -> String {
     let mut own = String::new();
-    for c in name.trim().chars() {
+    // What is one of SPDX's own kind already, as Fedora writes them, stays one.
+    let name = name.trim();
+    for c in name.strip_prefix("LicenseRef-").unwrap_or(name).chars() {
         match c {
             c if c.is_ascii_alphanumeric() || c == '.' => own.push(c),
             '+' => own.push_str("-or-later"),
@@ -300,6 +307,14 @@ mod tests {
             ),
             ("MIT AND", "LicenseRef-MIT-AND"),
             ("(MIT", "LicenseRef-MIT"),
+            ("MIT) AND (ISC", "LicenseRef-MIT-AND-ISC"),
+            ("MIT, ", "MIT"),
+            ("MIT, , or ISC,", "MIT OR ISC"),
+            (", ", ""),
+            (
+                "LicenseRef-Fedora-Public-Domain",
+                "LicenseRef-Fedora-Public-Domain",
+            ),
             ("", ""),
         ] {
             assert_eq!(expression(said), expected, "{said}");

@@ -142,7 +142,7 @@ pub fn write_3(subject: &Subject<'_>, contents: &Contents) -> Value {
             json!({
                 "from": id("image"),
                 "relationshipType": "contains",
-                "completeness": "complete",
+                "completeness": "noAssertion",
                 "to": all,
             }),
         ));
