@@ -89,8 +89,13 @@ impl Relay {
     /// For imgforge's own use of package managers, and for apt, whoever starts it.
     fn variables(&self) -> String {
         let address = quote(&self.address);
-        let apt = if self.replays { APT_LAST } else { APT_OWN };
-        format!("export IMGFORGE_RELAY={address}\n{apt}export APT_CONFIG=\"$RUN/apt-first.conf\"\n")
+        let (apt, locked) = match self.replays {
+            true => (APT_LAST, "export IMGFORGE_LOCKED=yes\n"),
+            false => (APT_OWN, ""),
+        };
+        format!(
+            "export IMGFORGE_RELAY={address}\n{locked}{apt}export APT_CONFIG=\"$RUN/apt-first.conf\"\n"
+        )
     }
 
     /// apt's settings: what an image sets by itself counts more, but where a lock says what comes.

@@ -61,7 +61,7 @@ read_its_lists() {
 		apt update -o "Dir::Etc::SourceList=/etc/apt/sources.list.d/$id.sources" \
 			-o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=false
 		;;
-	dnf | yum) relayed "$MANAGER" -y --disablerepo='*' --enablerepo="$id" makecache ;;
+	dnf | yum) dnf_run --disablerepo='*' --enablerepo="$id" makecache ;;
 	zypper) zypper_run refresh "$id" ;;
 	apk) relayed apk update --wait 900 ;;
 	esac

@@ -4,8 +4,7 @@ refresh_lists
 find_manager
 case $MANAGER in
 apt-get) thrice apt full-upgrade ;;
-dnf) thrice relayed dnf -y upgrade ;;
-yum) thrice relayed yum -y upgrade ;;
+dnf | yum) thrice dnf_run upgrade ;;
 zypper)
 	case $(os ID) in
 	*tumbleweed*) thrice zypper_run dup ;;

@@ -103,6 +103,38 @@ fn files_and_scripts_come_from_the_payload() {
 }
 
 #[test]
+fn under_a_lock_no_proxy_of_the_images_counts_for_dnf() {
+    let dir = tempfile::tempdir().unwrap();
+    let dnf = dir.path().join("dnf");
+    fs::write(&dnf, "#!/bin/sh\necho \"$http_proxy|$no_proxy|$*\"\n").unwrap();
+    fs::set_permissions(&dnf, fs::Permissions::from_mode(0o755)).unwrap();
+    let lib = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/runner/guest/lib/packages.sh"
+    );
+    let own = "localhost,127.0.0.1,::1";
+    for (locked, expected) in [
+        ("", format!("http://relay|{own},far.example|-y install a")),
+        (
+            "yes",
+            format!(
+                "http://relay|{own}|-y --setopt=proxy=http://relay --setopt=*.proxy=http://relay install a"
+            ),
+        ),
+    ] {
+        let said = Program::new("sh")
+            .args(["-c", ". \"$0\"; MANAGER=dnf; dnf_run install a", lib])
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .env("IMGFORGE_RELAY", "http://relay")
+            .env("no_proxy", "far.example")
+            .env("IMGFORGE_LOCKED", locked)
+            .text()
+            .unwrap();
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
     let told = r#"sh -c 'echo relay $IMGFORGE_RELAY; mkdir -p own
         echo "Acquire::http::Proxy \"http://own.example\";" >own/90own

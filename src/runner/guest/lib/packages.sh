@@ -30,10 +30,20 @@ relayed() {
 	if [ -n "${IMGFORGE_RELAY:-}" ]; then
 		own=localhost,127.0.0.1,::1${IMGFORGE_OWN:-}
 		more=${no_proxy:-${NO_PROXY:-}}
+		[ -z "${IMGFORGE_LOCKED:-}" ] || more=
 		env http_proxy="$IMGFORGE_RELAY" https_proxy="$IMGFORGE_RELAY" no_proxy="$own${more:+,$more}" "$@"
 	else
 		"$@"
 	fi
+}
+
+# dnf and yum heed what the image sets for them, and for a repository, more than their environment. Where a lock says what
+# comes, neither counts.
+dnf_run() {
+	if [ -n "${IMGFORGE_LOCKED:-}" ]; then
+		set -- "--setopt=proxy=$IMGFORGE_RELAY" "--setopt=*.proxy=$IMGFORGE_RELAY" "$@"
+	fi
+	relayed "$MANAGER" -y "$@"
 }
 
 apt() {
@@ -62,8 +72,7 @@ refresh_lists() {
 	find_manager
 	case $MANAGER in
 	apt-get) quiet_apt && thrice apt update ;;
-	dnf) thrice relayed dnf -y makecache ;;
-	yum) thrice relayed yum -y makecache ;;
+	dnf | yum) thrice dnf_run makecache ;;
 	zypper) thrice zypper_run refresh ;;
 	apk) thrice relayed apk update --wait 900 ;;
 	esac
@@ -115,8 +124,7 @@ install_packages() {
 	find_manager
 	case $MANAGER in
 	apt-get) thrice apt install "$@" ;;
-	dnf) thrice relayed dnf -y install "$@" ;;
-	yum) thrice relayed yum -y install "$@" ;;
+	dnf | yum) thrice dnf_run install "$@" ;;
 	zypper) thrice zypper_run install "$@" ;;
 	apk) thrice relayed apk add --wait 900 "$@" ;;
 	esac
