@@ -53,12 +53,21 @@ impl Blame {
 }
 
 fn missing(index: &Index, image: &str, path: &str) -> Error {
-    let error = Error::usage(format!("{image} has no {path}"));
+    let error = match index.unread.is_empty() {
+        true => Error::usage(format!("{image} has no {path}")),
+        false => Error::usage(format!("nothing is known of {path} in {image}")),
+    };
     match index.removed(path) {
         Some(told) => error.cause(format!(
             "it was removed by {} of {}",
             told.stage, told.image
         )),
+        None if !index.unread.is_empty() => error
+            .cause(format!(
+                "it may be where nobody looked: {}",
+                index.unread.join("; ")
+            ))
+            .hint("docs/blame.md says which file systems are read"),
         None => {
             let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
             error.hint(format!(
@@ -144,6 +153,24 @@ fn told(told: &Told) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_where_nobody_looked_is_not_told_as_missing() {
+        let mut index = Index::default();
+        let said = |index: &Index| missing(index, "web", "/etc/motd").render();
+        assert!(said(&index).contains("web has no /etc/motd"));
+        index.unread = vec!["partition 3: xfs is not read".into()];
+        let said = said(&index);
+        assert!(!said.contains("has no"), "{said}");
+        assert!(
+            said.contains("nothing is known of /etc/motd in web"),
+            "{said}"
+        );
+        assert!(
+            said.contains("it may be where nobody looked: partition 3: xfs"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn images_and_paths_are_told_apart() {

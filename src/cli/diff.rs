@@ -1,7 +1,6 @@
 //! `imgforge diff`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -88,15 +87,15 @@ impl DiffImages {
 
     fn side(&self, app: &App, name: &str) -> Result<Side> {
         match name.split_once('@') {
-            Some((name, at)) => published(&self.repository.path(app)?, name, at),
+            Some((name, at)) => published(app, &self.repository, name, at),
             None => built(app, name),
         }
     }
 }
 
-fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
-    let revision = image::revision(root, name, at)?;
-    let (kind, packages) = packages::of_revision(root, &revision)?.ok_or_else(|| {
+fn published(app: &App, repository: &RepositoryArgs, name: &str, at: &str) -> Result<Side> {
+    let (root, revision) = image::revision(app, repository, name, at)?;
+    let (kind, packages) = packages::of_revision(&root, &revision)?.ok_or_else(|| {
         let plain = name.split(':').next().unwrap_or(name);
         Error::usage(format!("{name}@{at} has no SBOM")).hint(format!(
             "`imgforge channel history {plain}` shows its revisions"
@@ -106,9 +105,9 @@ fn published(root: &Path, name: &str, at: &str) -> Result<Side> {
         arch: revision.arch.clone(),
         kind,
         packages,
-        config: packages::config(root, &revision),
+        config: packages::config(&root, &revision),
         // What is damaged is no index: the packages can be compared still.
-        files: packages::files(root, &revision).ok().flatten(),
+        files: packages::files(&root, &revision).ok().flatten(),
     })
 }
 

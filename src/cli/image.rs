@@ -1,7 +1,7 @@
 //! An image as people name it: NAME for what this host has built, NAME@REV or NAME@CHANNEL for what
 //! is published, with `:ARCH` behind NAME of several architectures.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::place::RepositoryArgs;
 use super::{App, session};
@@ -9,7 +9,9 @@ use crate::blame::Index;
 use crate::error::{Error, Result};
 use crate::pipeline::{Options, Session, lock};
 use crate::repository::State;
+use crate::repository::fresh::Age;
 use crate::repository::state::Revision;
+use crate::repository::verify;
 use crate::repository::views::packages;
 use crate::stage::StageId;
 use crate::stage::pack::Packed;
@@ -17,12 +19,18 @@ use crate::stage::plan::Plan;
 use crate::store::Entry;
 use crate::store::epoch::Mode;
 
-/// A revision of `NAME[:ARCH]` by its number or channel.
+/// A revision of `NAME[:ARCH]` by its number or channel, as it was signed, and the repository's directory.
 ///
 /// # Errors
-/// When there is none such, several, or its files are gone.
-pub(crate) fn revision(root: &Path, name: &str, at: &str) -> Result<Revision> {
-    let state = State::read(root)?;
+/// When there is none such, several, its files are gone, or what is signed says something else of it.
+pub(crate) fn revision(
+    app: &App,
+    repository: &RepositoryArgs,
+    name: &str,
+    at: &str,
+) -> Result<(PathBuf, Revision)> {
+    let (root, signers, seen) = repository.to_read(app)?;
+    let state = State::read(&root)?;
     let (plain, arch) = match name.split_once(':') {
         Some((plain, arch)) => (plain, Some(arch)),
         None => (name, None),
@@ -36,6 +44,8 @@ pub(crate) fn revision(root: &Path, name: &str, at: &str) -> Result<Revision> {
         .images
         .get(plain)
         .ok_or_else(|| missing(format!("{} has no image `{plain}`", root.display())))?;
+    // To look at it is not to use it: the list may have expired.
+    verify::record(&state, &signers, plain, (Some(&seen), Age::Expired))?;
     let fits = |other: &str| arch.is_none_or(|arch| arch == other);
     let number = match (at.parse::<u64>(), image.channels.get(at)) {
         (Ok(number), _) => Some(number),
@@ -64,7 +74,7 @@ pub(crate) fn revision(root: &Path, name: &str, at: &str) -> Result<Revision> {
             "the files of {name}@{at} are gone: it was pruned"
         )));
     }
-    Ok(revision.clone())
+    Ok((root, revision.clone()))
 }
 
 /// The plan of an image that this host builds, and where its results are: of the last build, bound to the lock or not.
@@ -112,8 +122,7 @@ pub(crate) fn files(app: &App, repository: &RepositoryArgs, name: &str) -> Resul
     };
     let files = match name.split_once('@') {
         Some((plain, at)) => {
-            let root = repository.path(app)?;
-            let revision = revision(&root, plain, at)?;
+            let (root, revision) = revision(app, repository, plain, at)?;
             Files {
                 index: packages::files(&root, &revision)?.ok_or_else(without)?,
                 packed: Some(revision.size),

@@ -78,16 +78,22 @@ fn compressed_clusters_and_foreign_file_systems() {
     assert_eq!(index, as_ever);
     let raw = toy.path("base.raw");
     let bytes = std::fs::read(&raw).unwrap();
-    let mut other = bytes;
-    other[1 << 20..(1 << 20) + 4].copy_from_slice(b"XFSB");
-    other[(1 << 20) + 1024..(1 << 20) + 2048].fill(0);
-    std::fs::write(toy.path("other.raw"), other).unwrap();
-    toy.image(&["convert", "-O", "qcow2", "other.raw", "other.qcow2"]);
-    let index = toy.index("other.qcow2", "install", None);
-    assert!(index.files.is_empty());
-    assert!(
-        index.unread[0].starts_with("partition 1: "),
-        "{:?}",
-        index.unread
-    );
+    // What a file system, a volume of LVM and a member of a RAID begin with.
+    for (name, at, magic) in [
+        ("xfs", 0, &b"XFSB"[..]),
+        ("lvm", 512, b"LABELONE"),
+        ("raid", 4096, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    ] {
+        let mut other = bytes.clone();
+        let part = &mut other[1 << 20..];
+        part[1024..2048].fill(0);
+        part[at..at + magic.len()].copy_from_slice(magic);
+        let (raw, layer) = (format!("{name}.raw"), format!("{name}.qcow2"));
+        std::fs::write(toy.path(&raw), other).unwrap();
+        toy.image(&["convert", "-O", "qcow2", &raw, &layer]);
+        let index = toy.index(&layer, "install", None);
+        assert!(index.files.is_empty(), "{name}");
+        let told = &index.unread[0];
+        assert!(told.starts_with("partition 1: "), "{name}: {told}");
+    }
 }

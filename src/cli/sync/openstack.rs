@@ -11,6 +11,7 @@ use crate::cli::{App, out};
 use crate::digest;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::interrupt;
+use crate::repository::fresh::Age;
 use crate::repository::state::{CompanionRecord, Revision};
 use crate::repository::{State, trust, verify};
 use crate::sync::openstack::{DesiredImage, Settings, sync};
@@ -106,7 +107,7 @@ impl OpenStack {
             let (path, signers, seen) = self.repository.to_read(app)?;
             let state = State::read(&path)?;
             for name in &self.names {
-                verify::record(&state, &signers, name, Some(&seen))?;
+                verify::record(&state, &signers, name, (Some(&seen), Age::Current))?;
             }
             trust::proved(&signers, &seen, &app.ui);
             let channel = self.channel.as_deref().unwrap_or(&state.default_channel);

@@ -124,7 +124,7 @@ pub fn lists(state: &State, signers: &Signers) -> Result<Vec<Signed>> {
     }
 }
 
-/// Refuses the record of an image that does not say what was signed, or whose list is an old one.
+/// Refuses the record of an image that does not say what was signed, or whose list is older than `age` allows.
 ///
 /// # Errors
 /// When the signed list of its revisions is not to be trusted, says something else, has expired, or
@@ -133,14 +133,14 @@ pub fn record(
     state: &State,
     signers: &Signers,
     name: &str,
-    seen: Option<&RememberedRepository>,
+    (seen, age): (Option<&RememberedRepository>, Age),
 ) -> Result<()> {
     let names = BTreeSet::from([name.to_owned()]);
     let keyring = keyring(state, signers)?;
     let lists = read_lists(state, &names, &keyring)?;
     let mut signed = refuse_wrong(state, lists)?;
     signed.extend(set::with_image(state, name, &signed, &keyring)?);
-    refuse_old(&state.root, signed.iter(), seen, Age::Current)
+    refuse_old(&state.root, signed.iter(), seen, age)
 }
 
 /// As [`record`], for all images and with certain keys.

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
 
 use super::{Change, ViewFile};
 use crate::blame::{self, Index};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::repository::below;
 use crate::repository::gate::GateReport;
-use crate::repository::state::{Image, Revision, State};
+use crate::repository::state::{CompanionRecord, Image, Revision, State};
 use crate::sbom::cyclonedx::{self, Bill};
 use crate::sbom::diff::{self, Diff};
 use crate::sbom::{Kind, Package};
@@ -77,6 +78,9 @@ pub struct Changed {
     /// How it differs from that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<Diff>,
+    /// Identifiers of the advisories that it closes, as its manifest says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
     /// The checks that it passed, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
@@ -113,6 +117,23 @@ fn old<T: Default + for<'de> Deserialize<'de>>(root: &Path, image: &Image, name:
         .unwrap_or_default()
 }
 
+/// A companion's bytes, which are those that its record says.
+///
+/// # Errors
+/// When it cannot be read, or was changed.
+fn companion(root: &Path, record: &CompanionRecord) -> Result<Vec<u8>> {
+    let bytes = below::read_present(root, &record.path)?;
+    match hex::encode(Sha512::digest(&bytes)) == record.sha512 {
+        true => Ok(bytes),
+        false => {
+            let path = root.join(&record.path);
+            Err(Error::gate(format!("{} was changed", path.display()))
+                .cause("its SHA-512 is not what its record says")
+                .hint("`imgforge repo verify` shows what else is damaged"))
+        }
+    }
+}
+
 /// The packages of a revision; none when it has no SBOM.
 ///
 /// # Errors
@@ -130,9 +151,9 @@ pub fn bill(root: &Path, revision: &Revision) -> Result<Option<Bill>> {
     let Some(bill) = revision.ending(SBOM) else {
         return Ok(None);
     };
-    let bytes = below::read_present(root, &bill.path)?;
+    let bytes = companion(root, bill)?;
     let read = cyclonedx::read(&bytes).map_err(|cause| {
-        crate::error::Error::stage(format!("{} is no SBOM", root.join(&bill.path).display()))
+        Error::stage(format!("{} is no SBOM", root.join(&bill.path).display()))
             .cause(cause)
             .hint("`imgforge repo verify` shows what else is damaged")
     });
@@ -290,12 +311,20 @@ fn changed(state: &State, image: &Image, number: u64, revision: &Revision) -> Ch
         since: before.map(|(number, _)| *number),
         packages: new.map(|(_, packages)| packages.len()),
         diff,
+        closed: closed(state, image, number),
         checks: match gate(state, image, number, revision.same_as) {
             Ok(gate) => gate.as_ref().map(checks).unwrap_or_default(),
             // It must not stop the next publication; `repo verify` tells of the manifest.
             Err(_) => vec![UNREADABLE.into()],
         },
     }
+}
+
+/// The advisories that a revision closes; nothing where its manifest cannot be read, of which `repo verify` tells.
+fn closed(state: &State, image: &Image, number: u64) -> Vec<String> {
+    let manifest = state.manifest(&image.name, number).ok();
+    let fixes = manifest.and_then(|manifest| manifest.origin.fixes?.read().ok());
+    fixes.map(|fixes| fixes.closed).unwrap_or_default()
 }
 
 /// What the gate found; by the manifest of the revision `same_as` where its own does not say.
@@ -317,7 +346,7 @@ fn gate(
 
 /// The configuration files of a revision with their digests; none when it has no list.
 pub fn config(root: &Path, revision: &Revision) -> Option<BTreeMap<String, String>> {
-    let bytes = below::read_present(root, &revision.ending(CONFIG)?.path).ok()?;
+    let bytes = companion(root, revision.ending(CONFIG)?).ok()?;
     Some(crate::sbom::contents::config_of(
         &String::from_utf8(bytes).ok()?,
     ))
@@ -331,7 +360,7 @@ pub fn files(root: &Path, revision: &Revision) -> Result<Option<Index>> {
     let Some(record) = revision.ending(blame::SUFFIX) else {
         return Ok(None);
     };
-    let bytes = below::read_present(root, &record.path)?;
+    let bytes = companion(root, record)?;
     Index::from_bytes(&bytes, &root.join(&record.path).display().to_string()).map(Some)
 }
 
@@ -357,29 +386,4 @@ fn checks(gate: &GateReport) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sbom::package::tests::package;
-
-    #[test]
-    fn revisions_are_kept_as_ranges_and_taken_out_again() {
-        let mut table = Table(BTreeMap::new());
-        for number in [1, 2, 3, 5, 4] {
-            table.add(number, Kind::Deb, package("a", "1"));
-        }
-        table.add(5, Kind::Deb, package("b", "1"));
-        table.add(5, Kind::Deb, package("b", "1"));
-        let ranges = |table: &Table, name: &str| {
-            let row = table.0.iter().find(|((n, _, _), _)| n == name);
-            row.map(|(_, versions)| versions.values().flatten().copied().collect::<Vec<_>>())
-        };
-        assert_eq!(ranges(&table, "a"), Some(vec![(1, 5)]));
-        table.remove(3);
-        table.remove(1);
-        table.remove(9);
-        assert_eq!(ranges(&table, "a"), Some(vec![(2, 2), (4, 5)]));
-        table.remove(5);
-        let list = table.into_list();
-        assert_eq!(list.len(), 1, "b is gone: {list:?}");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The directory that gets a copy: what of it may be replaced, and what goes.
 
 use imgforge::repository::State;
+use imgforge::repository::fresh::Age;
 use imgforge::repository::seen::RememberedRepository;
 use imgforge::repository::verify::{audit, record};
 
@@ -150,7 +151,13 @@ fn who_has_seen_what_a_wrong_clock_signed_goes_on_at_once() {
     let synced = |host: &str| {
         let state = State::read(&root).unwrap();
         let signers = Signers::default();
-        record(&state, &signers, "web-node", Some(&seen(host))).map_err(|error| error.render())
+        record(
+            &state,
+            &signers,
+            "web-node",
+            (Some(&seen(host)), Age::Current),
+        )
+        .map_err(|error| error.render())
     };
     let [a, b, cloud] = ["a", "b", "cloud"].map(open);
     b.copy(&world.path("copy"), &stage).unwrap();

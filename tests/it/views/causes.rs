@@ -2,6 +2,7 @@
 
 use imgforge::blame::{Claim, File, How, Index, Layer, Removed, SUFFIX, Since, Step};
 use imgforge::sbom::{Kind, Package};
+use sha2::{Digest as _, Sha512};
 
 use super::{companions, contents, package};
 use crate::repository::world::*;
@@ -136,6 +137,27 @@ fn published_images_say_where_their_files_are_from() {
     publish(&repository, &world.disk("three"));
     let old = world.run(&["blame", "web-node@3:/etc/motd"]);
     old.exits(2).says(&["web-node@3 has no index of its files"]);
+
+    // Who can write to the directory can say nothing else: not in the file, and not in its record.
+    let dir = world.path("repo/images/web-node/1");
+    let names = names(&dir);
+    let path = dir.join(names.iter().find(|name| name.ends_with(SUFFIX)).unwrap());
+    let sha512 = |bytes: &[u8]| hex::encode(Sha512::digest(bytes));
+    let (was, other) = (
+        std::fs::read(&path).unwrap(),
+        index("3.5.1-1", "other").to_bytes().unwrap(),
+    );
+    std::fs::write(&path, &other).unwrap();
+    let changed = world.run(&["blame", "web-node@1:/etc/motd"]);
+    changed
+        .exits(4)
+        .says(&["its SHA-512 is not what its record says"]);
+    let record = "repo/.imgforge/names/web-node.json";
+    world.replace(record, &sha512(&was), &sha512(&other));
+    let changed = world.run(&["blame", "web-node@1:/etc/motd"]);
+    changed
+        .exits(4)
+        .says(&["the record of `web-node` says something else"]);
 }
 
 /// An image that this host has built, with an index in its sealed layer.

@@ -100,6 +100,7 @@ fn revision(image: &Image, number: u64, revision: &Revision, changed: &Changed) 
         "packages": changed.packages,
         "since": changed.since,
         "diff": changed.diff.as_ref().map(lines),
+        "closed": changed.closed,
         "checks": changed.checks,
         "files": if revision.offered() { files(revision) } else { vec![] },
     });
