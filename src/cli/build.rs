@@ -1,5 +1,7 @@
 //! `imgforge build`.
 
+mod updated;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,8 +16,6 @@ use crate::error::{Error, Result};
 use crate::host::memory;
 use crate::http;
 use crate::pipeline::graph::{self, Outcome, Room};
-use crate::pipeline::updated::{self, Rebuild};
-use crate::pipeline::updates::{self, Scope};
 use crate::pipeline::whole::{self, Wholes};
 use crate::pipeline::{self, Options, Session};
 use crate::registry;
@@ -123,13 +123,11 @@ impl Build {
             http::ask_nobody();
         }
         let names = session::names(&session, &self.names, self.all)?;
-        let Some(Rebuild {
-            images: names,
-            from,
-        }) = self.chosen(app, &session, names)?
-        else {
-            return Ok(());
-        };
+        let (rebuild, unjudged) = self.chosen(app, &session, names)?;
+        if rebuild.images.is_empty() {
+            return updated::judged(&unjudged);
+        }
+        let names = rebuild.images.clone();
         let options = Options {
             from: self.from,
             until: self.until,
@@ -177,7 +175,10 @@ impl Build {
                 None => return Ok(()),
             },
             None => {
-                let failed = each(app, &session, &options, &names, &from)?;
+                let failed = each(app, &session, &options, &names, &rebuild.from)?;
+                for why in rebuild.lacking(&session, &self.vars) {
+                    app.ui.warning(why);
+                }
                 if self.lock && failed.is_empty() {
                     let mut names = names.iter();
                     names.try_for_each(|name| super::lock::write(&session, &options, name))?;
@@ -185,42 +186,8 @@ impl Build {
                 failed
             }
         };
-        end(app, &failed, names.len(), self.from.is_some())
-    }
-
-    /// What is built: all, or with `--updated` only what has fixes waiting and what is built on that; nothing
-    /// where none wait.
-    fn chosen(&self, app: &App, session: &Session, names: Vec<String>) -> Result<Option<Rebuild>> {
-        if !self.updated {
-            return Ok(Some(Rebuild {
-                images: names,
-                from: BTreeMap::new(),
-            }));
-        }
-        // All of them: what an image is built on has fixes waiting or not, whoever is named.
-        let report = updates::look(session, &Scope::default())?;
-        if !self.all {
-            updated::have_channels(&report, &names)?;
-        }
-        let unjudged = updated::unjudged(&report);
-        let is_judged = unjudged.is_empty();
-        unjudged.into_iter().for_each(|why| app.ui.warning(why));
-        let publish = self.publish.as_ref();
-        let rebuild = updated::choose(session, &report, (&self.vars, publish), &names)?;
-        if rebuild.images.is_empty() {
-            app.ui.notice(match is_judged {
-                true => "no fixes wait: nothing is built",
-                false => {
-                    "nothing is built: no fixes are known to wait, and not all could be judged"
-                }
-            });
-            return Ok(None);
-        }
-        app.ui.notice(format!(
-            "fixes wait: building {}",
-            rebuild.images.join(", ")
-        ));
-        Ok(Some(rebuild))
+        end(app, &failed, names.len(), self.from.is_some())?;
+        updated::judged(&unjudged)
     }
 
     /// Gives the jobs to an engine and stays with them; nothing comes back where nobody stays.

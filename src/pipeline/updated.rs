@@ -1,21 +1,60 @@
 //! What `build --updated` makes again: images with fixes waiting, and all that is built on them.
 
+mod tried;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::tried::{Made, Try};
 use super::{Session, whole};
 use crate::error::{Error, Result};
 use crate::recipe::types::{Base, Recipe};
 use crate::repository::place;
 use crate::stage::StageId;
-use crate::updates::{ImageUpdates, Place, Report};
+use crate::time::now;
+use crate::updates::{ImageUpdates, Place, Report, UNRATED, Update};
 
 /// Images to build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rebuild {
     /// All of them.
     pub images: Vec<String>,
-    /// From which stage; the others follow what they are built on.
+    /// From which stage; the others follow what they are built on, or are made already.
     pub from: BTreeMap<String, StageId>,
+    /// The fixes that wait for the images.
+    fixes: BTreeMap<String, Vec<Update>>,
+    /// Fixes for which nothing is built again, as builds came without them: a sentence for each image.
+    pub kept_back: Vec<String>,
+}
+
+impl Rebuild {
+    /// These images, as they are.
+    pub fn plain(images: Vec<String>) -> Self {
+        Rebuild {
+            images,
+            ..Rebuild::default()
+        }
+    }
+
+    /// The fixes that its builds came without, a sentence for each image.
+    pub fn lacking(&self, session: &Session, vars: &[(String, String)]) -> Vec<String> {
+        let lacks = self.fixes.iter().filter_map(|(name, updates)| {
+            let from = self.from.get(name).copied();
+            let made = Made::of(session, vars, name, from.unwrap_or(StageId::Configure))?;
+            made.lacks(name, updates, now())
+        });
+        lacks.collect()
+    }
+}
+
+/// What is to be done about the fixes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// None wait, or builds cannot bring them.
+    Nothing,
+    /// What is built has them.
+    Finish,
+    /// It has to be built again.
+    Build,
 }
 
 /// What a recipe's image is made on.
@@ -28,15 +67,32 @@ enum On {
     Nothing,
 }
 
-/// What a report could not judge, a sentence each.
-pub fn unjudged(report: &Report) -> Vec<String> {
+impl On {
+    /// The first stage that brings packages of its own.
+    fn begins(&self) -> StageId {
+        match self {
+            On::Nothing => StageId::Install,
+            On::Image(_) | On::Published => StageId::Configure,
+        }
+    }
+}
+
+/// What a report could not judge of these images, a sentence each. Whether a newer version is a security fix does not
+/// matter: it is built with anyway.
+pub fn unjudged(report: &Report, names: &[String]) -> Vec<String> {
     let of = |image: &ImageUpdates| {
         let name = image.at.image.clone();
         let unread = image.unread.clone().into_iter();
+        let unread = unread.filter(|why| why != UNRATED);
         unread.map(move |why| format!("{name} is not judged: {why}"))
     };
-    let images = report.images.iter().flat_map(of);
-    images.chain(report.problems.iter().cloned()).collect()
+    let is_named = |image: &&ImageUpdates| {
+        let mut names = names.iter();
+        names.any(|name| whole::name(name) == image.at.image)
+    };
+    let images = report.images.iter().filter(is_named).flat_map(of);
+    let all: BTreeSet<String> = images.chain(report.problems.iter().cloned()).collect();
+    all.into_iter().collect()
 }
 
 /// Refuses names of which a report says nothing.
@@ -88,18 +144,53 @@ pub fn choose(
         };
         recipes.insert(name.clone(), on);
     }
-    let waits = |name: &str| {
+    let mut fixes = BTreeMap::new();
+    for name in &names {
         let (arch, to) = archs
             .get(name)
             .map_or((None, None), |(arch, to)| (Some(*arch), to.as_ref()));
         let images = report.images.iter().filter(|image| {
             image.at.image == whole::name(name) && arch.is_none_or(|arch| image.at.arch == arch)
         });
-        wait(images.collect(), to)
+        fixes.extend(waiting(images.collect(), to).map(|updates| (name.clone(), updates)));
+    }
+    let made: BTreeMap<&String, Made> = fixes
+        .iter()
+        .filter(|(_, updates)| !updates.is_empty())
+        .filter_map(|(name, _)| {
+            let from = recipes.get(name).map_or(StageId::Install, On::begins);
+            Some((name, Made::of(session, vars, name, from)?))
+        })
+        .collect();
+    let at = now();
+    let needs = |name: &str| {
+        let (name, updates) = fixes.get_key_value(name)?;
+        Some(need(made.get(name), updates, at))
     };
-    Ok(of(&recipes, &waits, &|name| {
-        only.iter().any(|one| one == name)
-    }))
+    let is_asked = |name: &str| only.iter().any(|one| one == name);
+    let mut rebuild = of(&recipes, &needs, &is_asked);
+    let told = made.iter().filter(|(name, _)| is_asked(name));
+    let told = told.filter(|(name, _)| !rebuild.images.contains(name));
+    let lacks = told.filter_map(|(name, made)| made.lacks(name, fixes.get(*name)?, at));
+    rebuild.kept_back = lacks.collect();
+    fixes.retain(|name, _| rebuild.images.contains(name));
+    rebuild.fixes = fixes;
+    Ok(rebuild)
+}
+
+fn need(made: Option<&Made>, updates: &[Update], at: u64) -> Need {
+    let Some(made) = made else {
+        return match updates.is_empty() {
+            true => Need::Nothing,
+            false => Need::Build,
+        };
+    };
+    let tries: Vec<Try> = updates.iter().map(|one| made.judge(one, at)).collect();
+    match () {
+        () if tries.contains(&Try::Due) => Need::Build,
+        () if tries.contains(&Try::Has) => Need::Finish,
+        () => Need::Nothing,
+    }
 }
 
 /// Repository and channel.
@@ -116,10 +207,10 @@ fn destination(session: &Session, recipe: &Recipe, channel: Option<&str>) -> Opt
     Some((place.name.to_owned(), channel.to_owned()))
 }
 
-/// Whether fixes wait for an image, by what channels have of it; nothing where none has it. Only the channel
+/// The fixes that wait for an image, by what channels have of it; nothing where none has it. Only the channel
 /// counts where it would be published, if that has it: what another one lacks a promotion brings. Of a canary
 /// the fixes are on their way.
-fn wait(mut images: Vec<&ImageUpdates>, to: Option<&Destination>) -> Option<bool> {
+fn waiting(mut images: Vec<&ImageUpdates>, to: Option<&Destination>) -> Option<Vec<Update>> {
     let is_there = |at: &Place| {
         to.is_some_and(|(repository, channel)| {
             at.repository == *repository && at.channel == *channel
@@ -140,16 +231,19 @@ fn wait(mut images: Vec<&ImageUpdates>, to: Option<&Destination>) -> Option<bool
         .collect();
     images.retain(|image| image.at.canary || !canaries.contains(&channel(&image.at)));
     images.first()?;
-    Some(images.iter().any(|image| !image.updates.is_empty()))
+    let updates = images.iter().flat_map(|image| &image.updates);
+    let updates: BTreeSet<&Update> = updates.collect();
+    Some(updates.into_iter().cloned().collect())
 }
 
-/// `waits` says whether fixes wait for an image; nothing of one that no channel has. `asked` says for which
-/// images somebody asked.
+/// `needs` says what fixes an image needs; nothing of one that no channel has. `asked` says for which images
+/// somebody asked.
 fn of(
     recipes: &BTreeMap<String, On>,
-    waits: &dyn Fn(&str) -> Option<bool>,
+    needs: &dyn Fn(&str) -> Option<Need>,
     asked: &dyn Fn(&str) -> bool,
 ) -> Rebuild {
+    let waits = |name: &str| needs(name).map(|need| need != Need::Nothing);
     let mut todo: Vec<&str> = recipes
         .keys()
         .map(String::as_str)
@@ -161,25 +255,23 @@ fn of(
         if !chosen.insert(name) {
             continue;
         }
-        let begin = match recipes.get(name) {
-            Some(On::Image(parent)) => match waits(parent) {
-                // It follows.
-                Some(true) => {
+        let on = recipes.get(name);
+        let begin = on.map_or(StageId::Install, On::begins);
+        let follows = match on {
+            Some(On::Image(parent)) => {
+                let parents = needs(parent);
+                // Of one that no channel has nobody knows what it has: it is made again, too.
+                if parents != Some(Need::Nothing) {
                     todo.push(parent);
-                    None
                 }
-                // What is newer came with its own steps.
-                Some(false) => Some(StageId::Configure),
-                // Nobody knows what it has: it is made again, too.
-                None => {
-                    todo.push(parent);
-                    None
-                }
-            },
-            Some(On::Published) => Some(StageId::Configure),
-            Some(On::Nothing) | None => Some(StageId::Install),
+                // Else what is newer came with its own steps.
+                matches!(parents, None | Some(Need::Build))
+            }
+            _ => false,
         };
-        from.extend(begin.map(|stage| (name.to_owned(), stage)));
+        if !follows && needs(name) != Some(Need::Finish) {
+            from.insert(name.to_owned(), begin);
+        }
     }
     loop {
         let follows = recipes.iter().filter(|(name, on)| {
@@ -198,123 +290,9 @@ fn of(
     Rebuild {
         images: chosen.into_iter().map(str::to_owned).collect(),
         from,
+        ..Rebuild::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::updates::Update;
-
-    fn choose(waiting: &[&str], quiet: &[&str]) -> (Vec<String>, Vec<String>) {
-        choose_of(waiting, quiet, &|_| true)
-    }
-
-    fn choose_of(
-        waiting: &[&str],
-        quiet: &[&str],
-        asked: &dyn Fn(&str) -> bool,
-    ) -> (Vec<String>, Vec<String>) {
-        let on = |name: &str| On::Image(name.into());
-        let recipes = BTreeMap::from([
-            ("base".to_owned(), On::Nothing),
-            ("web".to_owned(), on("base")),
-            ("shop".to_owned(), on("web")),
-            ("other".to_owned(), On::Nothing),
-            ("pinned".to_owned(), On::Published),
-        ]);
-        let waits = |name: &str| {
-            let is = |list: &[&str]| list.contains(&name);
-            is(waiting).then_some(true).or(is(quiet).then_some(false))
-        };
-        let Rebuild { images, from } = of(&recipes, &waits, asked);
-        let from = from.iter().map(|(name, stage)| format!("{name} {stage}"));
-        (images, from.collect())
-    }
-
-    #[test]
-    fn what_is_on_its_way_or_elsewhere_is_not_built_again() {
-        let image = |channel: &str, canary: bool, pending: usize| ImageUpdates {
-            at: Place {
-                image: "web".into(),
-                arch: "x86_64".into(),
-                repository: "main".into(),
-                channel: channel.into(),
-                revision: Some(1),
-                canary,
-            },
-            looked: 0,
-            packages: 1,
-            updates: vec![Update::default(); pending],
-            advisories: vec![],
-            unread: vec![],
-        };
-        let to = Some(("main".to_owned(), "testing".to_owned()));
-        for (images, to, waits) in [
-            (vec![image("stable", false, 1)], None, Some(true)),
-            (vec![image("stable", false, 0)], None, Some(false)),
-            (vec![], None, None),
-            (
-                vec![image("stable", false, 1), image("stable", true, 0)],
-                None,
-                Some(false),
-            ),
-            (
-                vec![image("stable", false, 1), image("stable", true, 1)],
-                None,
-                Some(true),
-            ),
-            (
-                vec![image("stable", false, 1), image("testing", false, 0)],
-                None,
-                Some(true),
-            ),
-            (
-                vec![image("stable", false, 1), image("testing", false, 0)],
-                to.clone(),
-                Some(false),
-            ),
-            (vec![image("stable", false, 1)], to, Some(true)),
-        ] {
-            assert_eq!(
-                wait(images.iter().collect(), to.as_ref()),
-                waits,
-                "{images:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_waits_and_what_is_built_on_it_is_made_again_and_nothing_else() {
-        let (images, from) = choose(&["base", "web"], &["shop", "other"]);
-        assert_eq!(images, ["base", "shop", "web"]);
-        assert_eq!(from, ["base install"]);
-        // Its own steps brought it.
-        let (images, from) = choose(&["web"], &["base", "shop"]);
-        assert_eq!(
-            (images, from),
-            (
-                vec!["shop".into(), "web".into()],
-                vec!["web configure".into()]
-            )
-        );
-        // No channel has what it is built on.
-        let (images, from) = choose(&["shop"], &["other"]);
-        assert_eq!(images, ["base", "shop", "web"]);
-        assert_eq!(from, ["base install"]);
-        let (images, from) = choose(&["pinned"], &["base"]);
-        assert_eq!(
-            (images, from),
-            (vec!["pinned".into()], vec!["pinned configure".into()])
-        );
-        assert_eq!(choose(&[], &["base", "web"]), (vec![], vec![]));
-        // Somebody asked for one: what has to be made again for it, and nothing else.
-        let only = |name: &'static str| move |other: &str| other == name;
-        let (images, from) = choose_of(&["other", "web"], &["base", "shop"], &only("web"));
-        assert_eq!(images, ["shop", "web"]);
-        assert_eq!(from, ["web configure"]);
-        let (images, from) = choose_of(&["base", "other", "web"], &["shop"], &only("web"));
-        assert_eq!(images, ["base", "shop", "web"]);
-        assert_eq!(from, ["base install"]);
-    }
-}
+mod tests;

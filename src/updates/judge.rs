@@ -17,6 +17,10 @@ use crate::sbom::package::unsigned;
 use crate::sbom::version::compare;
 use crate::sbom::{Kind, Package};
 
+/// What is told of an image whose updates are known, and nobody says which are security fixes.
+pub const UNRATED: &str =
+    "none of its repositories says which updates are security fixes: only advisories tell";
+
 /// What was found out about an image.
 pub(super) struct Judged {
     pub(super) updates: Vec<Update>,
@@ -78,10 +82,7 @@ pub(super) fn judge(
     }
     let tells = suites.iter().any(|suite| suite.loaded.tells_notices);
     if contents.kind == Kind::Rpm && !suites.is_empty() && !tells {
-        unread.push(
-            "none of its repositories says which updates are security fixes: only advisories tell"
-                .to_owned(),
-        );
+        unread.push(UNRATED.to_owned());
     }
     unread.sort();
     unread.dedup();

@@ -30,6 +30,7 @@ use crate::severity::Severity;
 use advisories::Finding;
 use cache::Cache;
 use judge::Judged;
+pub use judge::UNRATED;
 use known::Seen;
 pub use known::vulnerabilities;
 use suite::Loaded;
