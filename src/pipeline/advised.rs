@@ -1,52 +1,117 @@
 //! The gate's rule about advisories: vulnerabilities that keep an image from being handed over.
 
-use super::whole::Built;
+use std::path::Path;
+
+use super::whole::{self, Built};
 use super::{Session, updates};
 use crate::error::{Error, Result};
 use crate::recipe::types::CheckAdvisories;
+use crate::repository::State;
+use crate::repository::views::packages;
 use crate::sbom::Contents;
 use crate::time::now;
 use crate::units::age;
 use crate::updates::advisories::Finding;
-use crate::updates::{self as fixes, Packages, Place, Subject};
+use crate::updates::{self as fixes, Packages, Place, Subject, Vulnerabilities};
+
+/// Advisories that are older say nothing of today, in seconds, where a recipe sets no other limit: 30 days.
+const MOST: u64 = 30 * 86_400;
 
 /// Refuses an image whose packages have what its recipe's `check.advisories` does not accept.
 ///
 /// # Errors
-/// [`Kind::Gate`](crate::error::Kind::Gate) then, and when the advisories cannot be read: nobody knows.
+/// [`Kind::Gate`](crate::error::Kind::Gate) then, and when the advisories cannot be read or are too old: nobody knows.
 pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<()> {
     let plan = &built.plan;
     let Some(rule) = &plan.resolved.recipe.check.advisories else {
         return Ok(());
     };
-    let name = plan.name();
+    let contents = Contents::read(built.results.sealed.entry().path());
+    let arch = plan.resolved.recipe.machine.arch.as_str();
+    let subject = subject(plan.name(), arch, contents.map(Packages::from));
+    judge(session, offline, rule, &subject)
+}
+
+/// Refuses to give `to` what the channel `from` of the repository at `root` has of an image, where its recipe is here
+/// and has such a rule: advisories may have come since that was built.
+///
+/// # Errors
+/// As the gate of a build, and when the recipe or the repository's state cannot be read.
+pub fn promote(
+    session: &Session,
+    offline: bool,
+    (root, from): (&Path, &str),
+    name: &str,
+) -> Result<()> {
+    let state = State::read(root)?;
+    let Some(image) = state.images.get(name) else {
+        return Ok(());
+    };
+    // Where no recipes are, there is no rule.
+    for id in session.repo.names().unwrap_or_default() {
+        if whole::name(&id) != name {
+            continue;
+        }
+        let recipe = session.repo.load(&id, &[])?.recipe;
+        let arch = recipe.machine.arch.as_str();
+        let number = image.current(from, arch);
+        let revision = number.and_then(|number| image.revisions.get(&number));
+        if let (Some(rule), Some(revision)) = (&recipe.check.advisories, revision) {
+            let bill = packages::bill(root, revision)?;
+            judge(
+                session,
+                offline,
+                rule,
+                &subject(name, arch, bill.map(Packages::from)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn subject(name: &str, arch: &str, contents: Option<Packages>) -> Subject {
+    Subject {
+        at: Place {
+            image: name.to_owned(),
+            arch: arch.to_owned(),
+            ..Place::default()
+        },
+        contents: contents.ok_or_else(|| "its packages are not known".to_owned()),
+    }
+}
+
+fn judge(
+    session: &Session,
+    offline: bool,
+    rule: &CheckAdvisories,
+    subject: &Subject,
+) -> Result<()> {
+    let name = &subject.at.image;
     if session.config.advisories.is_empty() {
         let said = format!("`check.advisories` of {name} has nothing to look for");
         return Err(Error::usage(said).hint("name files of them in `advisories:` of imgforge.yaml"));
     }
-    let contents = Contents::read(built.results.sealed.entry().path());
-    let contents = contents.map(Packages::from);
-    let subject = Subject {
-        at: Place {
-            image: name.to_owned(),
-            arch: plan.resolved.recipe.machine.arch.as_str().to_owned(),
-            repository: String::new(),
-            channel: String::new(),
-            revision: None,
-            canary: false,
-        },
-        contents: contents.ok_or_else(|| "its packages are not known".to_owned()),
-    };
     let at = now();
     let settings = updates::settings(session, offline)?;
-    let subjects = std::slice::from_ref(&subject);
-    let (findings, problems) = fixes::vulnerabilities(&settings, subjects, at)?;
+    let subjects = std::slice::from_ref(subject);
+    let Vulnerabilities {
+        findings,
+        problems,
+        oldest,
+    } = fixes::vulnerabilities(&settings, subjects, at)?;
     let findings = findings.concat();
     let unknown = subject.contents.as_ref().err().cloned();
     let unknown: Vec<String> = unknown.into_iter().chain(problems).collect();
     if !unknown.is_empty() {
         let said = format!("nobody knows which vulnerabilities {name} has");
         return Err(Error::gate(said).evidence(unknown));
+    }
+    if let Some(why) = oldest.and_then(|file| outdated(rule, &file, at)) {
+        let said = format!("nobody knows which vulnerabilities {name} has today");
+        return Err(Error::gate(said).cause(why).hint(
+            "`imgforge updates` fetches advisories; renew those of a file; `check.advisories.max-age` of the recipe \
+             says how old they may be",
+        ));
     }
     let refused: Vec<String> = findings
         .iter()
@@ -68,6 +133,16 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
                  `check.advisories.allow`, or say in an OpenVEX document why it does not apply"
         ))),
     }
+}
+
+/// Why the oldest file of advisories is too old.
+fn outdated(rule: &CheckAdvisories, (of, file): &(u64, String), at: u64) -> Option<String> {
+    let most = rule.max_age.map_or(MOST, |span| span.as_seconds());
+    let old = at.saturating_sub(*of);
+    (old > most).then(|| {
+        let (old, most) = (age(old), age(most));
+        format!("the advisories of {file} are {old} old, and {most} is the most")
+    })
 }
 
 fn refuses(rule: &CheckAdvisories, finding: &Finding, at: u64) -> bool {
@@ -152,6 +227,24 @@ mod tests {
             );
             let unused: Vec<_> = unused(&rule, std::slice::from_ref(&finding)).collect();
             assert_eq!(unused.is_empty(), !text.contains("CVE-2"), "{text}");
+        }
+        let file = (1_000_000, "https://a.example/x".to_owned());
+        for (text, after, old) in [
+            (r#"{"fail": "high"}"#, 30 * day, None),
+            (
+                r#"{"fail": "high"}"#,
+                30 * day + 1,
+                Some("the advisories of https://a.example/x are 30 d old, and 30 d is the most"),
+            ),
+            (r#"{"fail": "high", "max-age": "3d"}"#, 3 * day, None),
+            (
+                r#"{"fail": "high", "max-age": "3d"}"#,
+                4 * day,
+                Some("the advisories of https://a.example/x are 4 d old, and 3 d is the most"),
+            ),
+        ] {
+            let why = outdated(&rule(text), &file, 1_000_000 + after);
+            assert_eq!(why.as_deref(), old, "{text}");
         }
         let excused = Finding {
             excuse: Some(Excuse {

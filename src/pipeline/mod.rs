@@ -1,6 +1,6 @@
 //! From a recipe to a published image: what runs, in which order, and what is kept.
 
-mod advised;
+pub mod advised;
 pub mod clean;
 pub mod graph;
 mod guard;

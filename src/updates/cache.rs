@@ -179,34 +179,39 @@ impl Cache {
         (self.dir.join(&name), self.dir.join(format!("{name}.json")))
     }
 
-    /// A large file that may change. It is fetched again where the server cannot say that it is the same.
+    /// A large file that may change, and when its server was asked last or the file of this host was written, in seconds
+    /// since 1970. It is fetched again where the server cannot say that it is the same.
     ///
     /// # Errors
     /// When it cannot be had, or is larger than such a file is.
-    pub(super) fn large(&self, url: &Url) -> Result<PathBuf> {
+    pub(super) fn large(&self, url: &Url) -> Result<(PathBuf, u64)> {
         if let Some(path) = url.local() {
-            return Ok(path);
+            // One that is not there is told by who reads it.
+            let written = newest(&path).unwrap_or_default();
+            return Ok((path, written));
         }
         let (path, beside) = self.paths(url);
         let kept = std::fs::read(&beside).ok().filter(|_| path.is_file());
         let note = kept.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
         if self.offline {
             return match note {
-                Some(_) => Ok(path),
+                Some(note) => Ok((path, note.fetched)),
                 None => Err(Error::stage(format!("{url} was never read on this host"))
                     .hint("without --offline it is")),
             };
         }
         let client = Client::to(url, LIMITS)?;
         let mut stream = client.open(url)?;
-        let known = note.and_then(|note| note.etag);
-        if known.is_some() && stream.validator() == known.as_deref() {
+        let known = note.filter(|note| note.etag.is_some());
+        if let Some(mut note) = known
+            && stream.validator() == note.etag.as_deref()
+        {
             // What is used stays.
-            for used in [&path, &beside] {
-                let file = File::options().append(true).open(used);
-                drop(file.and_then(|file| file.set_modified(SystemTime::now())));
-            }
-            return Ok(path);
+            let file = File::options().append(true).open(&path);
+            drop(file.and_then(|file| file.set_modified(SystemTime::now())));
+            note.fetched = self.at;
+            write_atomic(&beside, &serde_json::to_vec(&note).unwrap_or_default())?;
+            return Ok((path, self.at));
         }
         let doing = || format!("writing to {}", self.dir.display());
         let mut part = tempfile::NamedTempFile::new_in(&self.dir).doing(doing)?;
@@ -238,7 +243,7 @@ impl Cache {
             .map_err(|refused| refused.error)
             .doing(doing)?;
         write_atomic(&beside, &serde_json::to_vec(&note).unwrap_or_default())?;
-        Ok(path)
+        Ok((path, self.at))
     }
 
     /// A file that is known by its digest and size, from the first of `urls` that has it. What comes is not
@@ -307,6 +312,22 @@ impl Cache {
             }
         }
     }
+}
+
+/// When a file was written, or the newest one of a directory, in seconds since 1970.
+fn newest(path: &Path) -> io::Result<u64> {
+    let seconds = |modified: SystemTime| {
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    };
+    if !path.is_dir() {
+        return path.metadata()?.modified().map(seconds);
+    }
+    let mut times = path.read_dir()?.map(|entry| {
+        let modified = entry?.metadata()?.modified()?;
+        Ok(seconds(modified))
+    });
+    times.try_fold(0, |newest, time: io::Result<u64>| Ok(newest.max(time?)))
 }
 
 /// Reads a file and its digest together.

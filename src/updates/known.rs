@@ -12,8 +12,18 @@ use crate::error::{Kind, Result};
 /// Where it stands when advisories were seen first.
 const SEEN: &str = "updates/seen.json";
 
-/// The vulnerabilities that the packages of each image have, in the order of the images, and what of the
-/// advisories could not be read.
+/// What is known of the vulnerabilities of images.
+#[derive(Debug, Default)]
+pub struct Vulnerabilities {
+    /// Those that the packages of each image have, in the order of the images.
+    pub findings: Vec<Vec<Finding>>,
+    /// What of the advisories could not be read, a sentence each.
+    pub problems: Vec<String>,
+    /// The file of advisories that is the oldest, and of when it is, in seconds since 1970.
+    pub oldest: Option<(u64, String)>,
+}
+
+/// The vulnerabilities that the packages of each image have.
 ///
 /// # Errors
 /// As [`look`](super::look), and when an OpenVEX document is wrong.
@@ -21,10 +31,15 @@ pub fn vulnerabilities(
     settings: &Settings,
     subjects: &[Subject],
     at: u64,
-) -> Result<(Vec<Vec<Finding>>, Vec<String>)> {
+) -> Result<Vulnerabilities> {
     let dir = settings.state.join("updates/indexes");
     let cache = Cache::open(&dir, settings.offline, at)?;
-    let (known, vex, problems) = read(&cache, settings, subjects)?;
+    let Known {
+        known,
+        vex,
+        problems,
+        oldest,
+    } = read(&cache, settings, subjects)?;
     let mut seen = Seen::read(&settings.state);
     let mut problems: BTreeSet<String> = problems.into_iter().collect();
     let findings = subjects.iter().map(|subject| match &subject.contents {
@@ -43,7 +58,11 @@ pub fn vulnerabilities(
     let findings: Vec<Vec<Finding>> = findings.collect();
     findings.iter().for_each(|findings| seen.add(findings));
     seen.keep(&settings.state)?;
-    Ok((findings, problems.into_iter().collect()))
+    Ok(Vulnerabilities {
+        findings,
+        problems: problems.into_iter().collect(),
+        oldest,
+    })
 }
 
 /// When this host saw advisories first.
@@ -83,15 +102,22 @@ impl Seen {
     }
 }
 
+/// What this host has read.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) known: Advisories,
+    /// What excuses from some.
+    pub(super) vex: Vec<Vex>,
+    /// What could not be read.
+    pub(super) problems: Vec<String>,
+    oldest: Option<(u64, String)>,
+}
+
 /// The advisories about the packages of these images, what excuses from some, and what could not be read.
 ///
 /// # Errors
 /// When an OpenVEX document is wrong, or imgforge is interrupted.
-pub(super) fn read(
-    cache: &Cache,
-    settings: &Settings,
-    subjects: &[Subject],
-) -> Result<(Advisories, Vec<Vex>, Vec<String>)> {
+pub(super) fn read(cache: &Cache, settings: &Settings, subjects: &[Subject]) -> Result<Known> {
     let mut wanted: BTreeSet<Cow<'_, str>> = BTreeSet::new();
     for contents in subjects.iter().flat_map(|subject| &subject.contents) {
         for package in &contents.packages {
@@ -101,10 +127,12 @@ pub(super) fn read(
     }
     let wanted: BTreeSet<&str> = wanted.iter().map(|name| &**name).collect();
     let (mut known, mut problems) = (Advisories::default(), vec![]);
+    let mut files = vec![];
     for (format, url) in &settings.advisories {
-        let read = cache
-            .large(url)
-            .and_then(|path| known.read(*format, &path, &wanted));
+        let read = cache.large(url).and_then(|(path, of)| {
+            files.push((of, url.to_string()));
+            known.read(*format, &path, &wanted)
+        });
         match read {
             Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
             Err(error) => problems.push(suite::sentence(&error)),
@@ -113,7 +141,12 @@ pub(super) fn read(
     }
     let vex = settings.vex.iter().map(|path| advisories::read_vex(path));
     let vex: Vec<Vec<Vex>> = vex.collect::<Result<_>>()?;
-    Ok((known, vex.concat(), problems))
+    Ok(Known {
+        known,
+        vex: vex.concat(),
+        problems,
+        oldest: files.into_iter().min(),
+    })
 }
 
 #[cfg(test)]

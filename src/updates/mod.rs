@@ -31,8 +31,8 @@ use advisories::Finding;
 use cache::Cache;
 use judge::Judged;
 pub use judge::UNRATED;
-use known::Seen;
-pub use known::vulnerabilities;
+use known::{Known, Seen};
+pub use known::{Vulnerabilities, vulnerabilities};
 use suite::Loaded;
 
 /// Where the last report lies, below the state directory.
@@ -320,7 +320,12 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
         })
         .collect();
     let loaded = suite::load_all(&cache, settings, &asked, &wanted, at)?;
-    let (known, vex, problems) = known::read(&cache, settings, subjects)?;
+    let Known {
+        known,
+        vex,
+        problems,
+        ..
+    } = known::read(&cache, settings, subjects)?;
     let before = Report::last(&settings.state).unwrap_or_default();
     let mut seen = Seen::read(&settings.state);
     let images = subjects.iter().map(|subject| {

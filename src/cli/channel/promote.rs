@@ -1,9 +1,10 @@
 //! `imgforge channel promote`.
 
 use super::super::place::{self, RepositoryArgs};
-use super::super::{App, out};
+use super::super::{App, out, session};
 use super::print_moves;
 use crate::error::Result;
+use crate::pipeline::advised;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Promote {
@@ -19,12 +20,17 @@ pub(crate) struct Promote {
     /// The reason, for the history
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// Takes the advisories of `check.advisories` as they were read last
+    #[arg(long)]
+    offline: bool,
     #[command(flatten)]
     repository: RepositoryArgs,
 }
 
 impl Promote {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
+        let (session, root) = (session::open(app)?, self.repository.path(app)?);
+        advised::promote(&session, self.offline, (&root, &self.from), &self.name)?;
         let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
         let channels = (self.from.as_str(), self.to.as_str());
         let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;

@@ -109,9 +109,11 @@ fn advisories(app: &App, root: &Path, answer: &Answer) -> Result<Option<Vec<Vec<
         }
     };
     let subjects: Vec<Subject> = answer.found.iter().map(subject).collect();
-    let (findings, problems) = updates::vulnerabilities(&settings, &subjects, now())?;
-    problems.into_iter().for_each(|why| app.ui.warning(why));
-    Ok(Some(findings))
+    let known = updates::vulnerabilities(&settings, &subjects, now())?;
+    for why in known.problems {
+        app.ui.warning(why);
+    }
+    Ok(Some(known.findings))
 }
 
 /// The answer with the advisories about each package.

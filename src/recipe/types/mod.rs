@@ -210,6 +210,10 @@ pub struct CheckAdvisories {
     /// Not before they have been known for so long; default: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<Span>,
+    /// How old the advisories may be that are looked through: since they were fetched, or their file was written;
+    /// default: 30d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
     /// Advisories accepted on purpose, by identifier, each with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, String>,

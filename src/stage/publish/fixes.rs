@@ -12,7 +12,7 @@ use crate::sbom::Contents;
 use crate::sbom::diff::{self, Diff};
 use crate::time::now;
 use crate::ui::StageUi;
-use crate::updates::{self, Packages, Place, Settings, Subject};
+use crate::updates::{self, Packages, Place, Settings, Subject, Vulnerabilities};
 
 /// Compares the packages with those of the revision that `channel` of the repository at `root` has for the
 /// architecture; nothing where it has none, or one of the two has no list of its packages.
@@ -68,7 +68,9 @@ fn closed(request: &Request<'_>, both: [Packages; 2], ui: &StageUi) -> Result<Ve
     });
     let state = request.store.planned_in();
     let settings = Settings::of(request.config, request.root, state, request.offline)?;
-    let (findings, problems) = updates::vulnerabilities(&settings, &subjects, now())?;
+    let Vulnerabilities {
+        findings, problems, ..
+    } = updates::vulnerabilities(&settings, &subjects, now())?;
     for why in &problems {
         ui.ui().warning(format!(
             "the manifest does not say which advisories are closed: {why}"

@@ -7,7 +7,7 @@ use crate::support::world::IMPORT;
 use crate::support::{Run as _, under};
 
 /// An advisory of OSV about a package of Debian 12.
-fn osv(id: &str, package: &str, fixed: &str, score: &str) -> Value {
+pub(super) fn osv(id: &str, package: &str, fixed: &str, score: &str) -> Value {
     json!({
         "id": id, "schema_version": "1.6.0", "modified": "2025-11-02T00:00:00Z", "published": "2025-11-01T00:00:00Z",
         "aliases": [format!("X-{id}")], "details": "d".repeat(200),
@@ -19,7 +19,7 @@ fn osv(id: &str, package: &str, fixed: &str, score: &str) -> Value {
     })
 }
 
-const CRITICAL: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
+pub(super) const CRITICAL: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
 
 /// `IMAGE ID SEVERITY FIXED`, with what excuses from it.
 fn found(report: &Value) -> Vec<String> {
@@ -42,7 +42,7 @@ fn found(report: &Value) -> Vec<String> {
     rows.collect()
 }
 
-fn with(world: &World, text: &str) {
+pub(super) fn with(world: &World, text: &str) {
     let config = world.read("imgforge.yaml");
     let kept = config.split("advisories:").next().unwrap();
     world.write("imgforge.yaml", format!("{kept}{text}"));
@@ -216,7 +216,7 @@ fn a_large_file_of_advisories_is_read_within_bounded_memory() {
 }
 
 /// Plants a build of the image `web` with this version of a library.
-fn built(world: &World, recipe: &str, version: &str) {
+pub(super) fn built(world: &World, recipe: &str, version: &str) {
     world.disk_file("files/disk.raw");
     let disk = world.disk(version.get(..1).unwrap());
     world.image("web", &format!("{IMPORT}{recipe}"));
@@ -261,6 +261,15 @@ fn a_manifest_says_what_is_fixed_and_a_query_what_is_not() {
     assert_eq!(
         (&fixes["added"], &fixes["closed"]),
         (&json!([]), &json!(["CVE-1"]))
+    );
+
+    let page = world.read("repo/images/web/index.html");
+    let closed = page.split("Advisories closed").nth(1).unwrap();
+    assert!(
+        closed
+            .trim_start_matches(|c| c != 'C')
+            .starts_with("CVE-1<"),
+        "{closed}"
     );
 
     let said = world.ok(&["repo", "query", "libssl3"]);

@@ -3,6 +3,7 @@
 mod advisories;
 mod archive;
 mod missed;
+mod nightly;
 mod oracle;
 mod others;
 mod trust;
