@@ -59,7 +59,7 @@ lint: deps-test check-docs ## Checks format, lints, scripts and generated docume
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck scripts/*.sh findings/*.sh src/guest/appliance/*.sh src/host/*.sh src/hypervisor/*.sh .ci/run
-	shellcheck -s sh firstboot/*.sh tests/it/support/*.sh src/runner/guest/*.sh src/runner/guest/*/*.sh src/steps/*.sh src/steps/grow/*.sh src/stage/install/bootstrap/*.sh src/targets/ramdisk/*.sh
+	shellcheck -s sh firstboot/*.sh tests/it/support/*.sh src/runner/guest/*.sh src/runner/guest/*/*.sh src/steps/*.sh src/steps/grow/*.sh src/stage/install/bootstrap/*.sh src/targets/ramdisk/*.sh src/deploy/medium/*.sh
 	scripts/prose.py check
 	scripts/pages.py check $(or $(CARGO_TARGET_DIR),target)/debug/imgforge
 	scripts/pages.py run $(or $(CARGO_TARGET_DIR),target)/debug/imgforge

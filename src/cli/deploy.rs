@@ -7,9 +7,10 @@ use clap::Subcommand;
 use super::pull::Which;
 use super::{App, out};
 use crate::blockdev::{Disk, disks};
+use crate::deploy::medium::{self, End, Request};
 use crate::deploy::{self, Options, Own};
 use crate::deployment::DiskRule;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::pull::Reference;
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,8 @@ pub(crate) struct Deploy {
 enum Verb {
     /// Writes an image to a disk: verified first, whole or not at all, once
     Disk(DeployDisk),
+    /// Writes a kernel and a RAM disk, which install an image on the machine that they are booted on
+    Medium(DeployMedium),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,10 +56,75 @@ pub(crate) struct DeployDisk {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The kernel is the image's own. The machine asks the repository for the image, and \n\
+                  verifies it, when it is installed. On the kernel's command line, imgforge.disk=RULE,\n\
+                  imgforge.end=poweroff and imgforge.replace change what the RAM disk does."
+)]
+pub(crate) struct DeployMedium {
+    /// The image, by the address of its repository
+    #[arg(value_name = "REPO#NAME[@REV]")]
+    image: Reference,
+    /// Writes to the disk that RULE fits on the machine
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    disk: String,
+    /// Writes NAME.vmlinuz and NAME.initrd to DIR
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// What the machine does after the installation
+    #[arg(long, value_enum, value_name = "END", default_value = "reboot")]
+    end: End,
+    /// Which image, and whom to trust.
+    #[command(flatten)]
+    which: Which,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A rule as it is written, if it is one.
+fn rule(text: &str) -> std::result::Result<String, String> {
+    text.parse::<DiskRule>().map(|_| text.to_owned())
+}
+
+impl DeployMedium {
+    fn run(&self, app: &App) -> Result<()> {
+        let address = self.image.repository.as_deref();
+        if !address.is_some_and(|at| at.starts_with("http://") || at.starts_with("https://")) {
+            return Err(
+                Error::usage("a medium asks for its image over HTTP, from any machine")
+                    .hint("name the image so: https://images.example.org/#NAME"),
+            );
+        }
+        let trusted = self.which.trusted().ok_or_else(|| {
+            Error::usage("a medium has to know whom it trusts")
+                .hint("add --key FILE, or --fingerprint FP")
+        })?;
+        let image = self.image.to_string();
+        self.which.find(app, &self.image, true, |session, found| {
+            let request = Request {
+                image: &image,
+                channel: self.which.channel(),
+                disk: &self.disk,
+                trusted,
+                end: self.end,
+                output: &self.output,
+            };
+            let medium = medium::write(session, found, &request)?;
+            if self.json {
+                return out::json(&serde_json::json!({"medium": medium}));
+            }
+            out::print(&format!("{medium}\n"))
+        })
+    }
+}
+
 impl Deploy {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         match &self.verb {
             Verb::Disk(verb) => verb.run(app),
+            Verb::Medium(verb) => verb.run(app),
         }
     }
 }

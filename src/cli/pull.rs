@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{App, out, session};
+use crate::deploy::medium::Trusted;
 use crate::error::Result;
 use crate::host::qemu_img::DiskFormat;
 use crate::http::Client;
@@ -64,6 +65,17 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// The channel that was named, if one was.
+    pub(super) fn channel(&self) -> Option<&str> {
+        self.channel.as_deref()
+    }
+
+    /// The key that was named, if one was.
+    pub(super) fn trusted(&self) -> Option<Trusted<'_>> {
+        let key = self.key.as_deref().map(Trusted::Key);
+        key.or_else(|| self.fingerprint.as_deref().map(Trusted::Fingerprint))
+    }
+
     /// Finds the image, and lets `act` work on it. A revision that only a share of the machines gets is left
     /// out where `settled`.
     pub(super) fn find(

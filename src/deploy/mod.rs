@@ -2,6 +2,7 @@
 //! and only once.
 
 mod adapt;
+pub mod medium;
 mod plan;
 mod record;
 mod view;

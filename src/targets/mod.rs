@@ -25,7 +25,7 @@ mod ovf;
 mod proxmox;
 mod push;
 mod qcow2;
-mod ramdisk;
+pub(crate) mod ramdisk;
 mod raw;
 mod rootfs;
 pub mod source;

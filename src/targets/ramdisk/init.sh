@@ -1,75 +1,18 @@
-#!/bin/busybox sh
+
 # Boots an image whose root file system is a squashfs in memory, with an overlay for changes: it
-# is fetched over HTTP, or part of this RAM disk. It is mounted only if it is complete. Why the
-# boot stopped is said on every console.
+# is fetched over HTTP, or part of this RAM disk. It is mounted only if it is complete.
+# shellcheck shell=sh
 # shellcheck disable=SC1091 # /imgforge.conf is written with the image
 # shellcheck disable=SC2153,SC2154 # NAME and so on come from there
-export PATH=/bin
-/bin/busybox mkdir -p /proc /sys /dev /bin /image /lower /changes /newroot
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sysfs /sys
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox --install -s /bin
-exec </dev/console >/dev/console 2>&1
-
-say() { echo "<5>imgforge: $*" >/dev/kmsg; }
-
-# The kernel's panic is the end; `panic=SECONDS` restarts the machine then.
-stop() {
-  echo "<2>imgforge: stopped: $*" >/dev/kmsg
-  exit 1
-}
-
 . /imgforge.conf
-base='' init=/sbin/init card=''
-read -r line </proc/cmdline
-set -f
-for word in $line; do
-  case $word in
-    imgforge.base=*) base=${word#*=} ;;
-    init=*) init=${word#*=} ;;
-    BOOTIF=*) card=$(echo "${word#BOOTIF=??-}" | tr 'A-F-' 'a-f:') ;;
-  esac
-done
-set +f
+base=$(given imgforge.base) init=$(given init)
+init=${init:-/sbin/init}
+mkdir -p /image /lower /changes /newroot
 
 # A root that is larger than the memory would be half a root.
 have=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
 [ "$have" -ge "$USABLE" ] ||
   stop "not enough memory: $NAME needs a machine with $MINIMUM MiB; of this one $have MiB can be used"
-
-# Loads the drivers of what is there; those of a bus bring more to light.
-hardware() {
-  echo none >/seen
-  while find /sys/devices -name modalias -exec cat {} + | sort -u | grep -vxFf /seen >/new; do
-    cat /new >>/seen
-    while read -r alias; do modprobe -q "$alias" 2>/dev/null; done </new
-  done
-}
-
-# The card that the firmware booted from is the first.
-cards() {
-  later=
-  for link in /sys/class/net/*; do
-    [ "${link##*/}" != lo ] || continue
-    if [ "$(cat "$link/address")" = "$card" ]; then echo "${link##*/}"; else later="$later ${link##*/}"; fi
-  done
-  for link in $later; do echo "$link"; done
-}
-
-network() {
-  ip link set lo up
-  for link in $(cards); do ip link set "$link" up; done
-  for pause in 1 1 1 2 2 3; do
-    cat /sys/class/net/*/carrier 2>/dev/null | grep -q 1 && break
-    sleep "$pause"
-  done
-  for link in $(cards); do
-    [ "$(cat "/sys/class/net/$link/carrier" 2>/dev/null)" = 1 ] || continue
-    udhcpc -i "$link" -f -q -n -t 5 -T 3 -s /dhcp >/dev/null 2>&1 && return
-  done
-  stop "no network card got an address from DHCP; there are: $(cards | xargs)"
-}
 
 fetch() {
   [ -n "$base" ] || stop "the command line has no imgforge.base=URL, beside which $FILE lies"

@@ -15,6 +15,8 @@ use crate::targets::gzip::Gzip;
 use crate::targets::tree::{self, Tree};
 use crate::units::Size;
 
+/// What all begin with.
+const START: &str = include_str!("start.sh");
 const INIT: &str = include_str!("init.sh");
 const DHCP: &str = include_str!("dhcp.sh");
 
@@ -35,10 +37,10 @@ const LARGEST_BUSYBOX: u64 = 64 << 20;
 
 /// A file of an initrd.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) path: String,
-    pub(super) mode: u32,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Member {
+    pub(crate) path: String,
+    pub(crate) mode: u32,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What the script knows of the root.
@@ -61,15 +63,7 @@ pub(super) fn members(
     kernel: &Kernel<'_>,
     options: &Ramdisk,
 ) -> Result<Vec<Member>> {
-    let busybox = match arch.is_foreign() {
-        false => busybox()?,
-        true => busybox_of(tree, arch)?,
-    };
-    let mut all = vec![
-        member("init", 0o755, INIT.as_bytes()),
-        member("dhcp", 0o755, DHCP.as_bytes()),
-        member("bin/busybox", 0o755, &busybox),
-    ];
+    let mut all = base(tree, arch, INIT)?;
     let mut names = first(kernel, options);
     if options.root == RootForm::Squashfs {
         names.extend(kernel.loadable(CARDS.iter().copied()));
@@ -81,6 +75,19 @@ pub(super) fn members(
             .map(|(path, bytes)| member(&path, 0o644, &bytes)),
     );
     Ok(all)
+}
+
+/// What runs first, and then `script`: busybox, and what it does for the hardware and the network.
+pub(crate) fn base(tree: &Tree, arch: Arch, script: &str) -> Result<Vec<Member>> {
+    let busybox = match arch.is_foreign() {
+        false => busybox()?,
+        true => busybox_of(tree, arch)?,
+    };
+    Ok(vec![
+        member("init", 0o755, [START, script].concat().as_bytes()),
+        member("dhcp", 0o755, DHCP.as_bytes()),
+        member("bin/busybox", 0o755, &busybox),
+    ])
 }
 
 /// The modules that the script loads before it looks for hardware.
@@ -195,7 +202,7 @@ pub(super) fn settings(
 }
 
 /// The members as one compressed archive.
-pub(super) fn pack(members: &[Member]) -> Result<Vec<u8>> {
+pub(crate) fn pack(members: &[Member]) -> Result<Vec<u8>> {
     let packed = || archive(members, Gzip::new(vec![])?)?.finish();
     packed().doing(|| "making the initrd".into())
 }
@@ -221,7 +228,7 @@ fn archive<W: Write>(members: &[Member], to: W) -> io::Result<W> {
 }
 
 /// Writes the initrd: archives one after the other, and the root in a last one.
-pub(super) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Result<()> {
+pub(crate) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut file = BufWriter::with_capacity(1 << 20, Frugal::create(to).doing(doing)?);
     for archive in archives {

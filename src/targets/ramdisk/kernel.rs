@@ -16,10 +16,10 @@ const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
 pub(super) const ROOT: &[&str] = &["loop", "squashfs", "overlay"];
 
 /// What fetching needs beside a card's driver, where it is a module.
-pub(super) const NETWORK: &[&str] = &["af_packet", "virtio_pci"];
+pub(crate) const NETWORK: &[&str] = &["af_packet", "virtio_pci"];
 
 /// Drivers of network cards, as many as the kernel has. Those for the chips on a card go along.
-pub(super) const CARDS: &[&str] = &[
+pub(crate) const CARDS: &[&str] = &[
     "virtio_net",
     "vmxnet3",
     "hv_netvsc",
@@ -73,42 +73,40 @@ struct Module {
 
 /// A kernel of the image.
 #[derive(Debug)]
-pub(super) struct Kernel<'t> {
+pub(crate) struct Kernel<'t> {
     /// Its release, as `uname -r` tells it.
     pub(super) release: String,
     /// Its file.
-    pub(super) image: &'t Node,
+    pub(crate) image: &'t Node,
     dir: String,
     modules: BTreeMap<String, Module>,
     built_in: BTreeSet<String>,
 }
 
 impl<'t> Kernel<'t> {
-    /// The newest kernel that can boot a ramdisk and has the modules `more`.
-    pub(super) fn choose(tree: &'t Tree, arch: Arch, more: &[String]) -> Result<Kernel<'t>> {
+    /// The newest kernel that has the modules `wanted`, for what `who` calls.
+    pub(crate) fn choose(
+        tree: &'t Tree,
+        arch: Arch,
+        who: &str,
+        wanted: &[&str],
+    ) -> Result<Kernel<'t>> {
         let mut kernels: Vec<Kernel<'t>> = releases(tree)
             .into_iter()
             .filter_map(|(dir, release)| Kernel::read(tree, arch, dir, release))
             .collect();
         kernels.sort_by_key(|kernel| numbers(&kernel.release));
-        let wanted: Vec<&str> = ROOT
-            .iter()
-            .copied()
-            .chain(more.iter().map(String::as_str))
-            .collect();
         let lacking = |kernel: &Kernel<'_>| -> Vec<String> {
             let missing = wanted.iter().filter(|name| !kernel.has(name));
             missing.map(|name| (*name).to_owned()).collect()
         };
         if kernels.is_empty() {
-            return Err(
-                Error::usage("the target `ramdisk` needs a kernel in the image")
-                    .cause("no kernel in /boot has its modules in /lib/modules")
-                    .hint(format!(
-                        "add one to `packages`, such as {}",
-                        arch.generic_kernel()
-                    )),
-            );
+            return Err(Error::usage(format!("{who} needs a kernel in the image"))
+                .cause("no kernel in /boot has its modules in /lib/modules")
+                .hint(format!(
+                    "add one to `packages`, such as {}",
+                    arch.generic_kernel()
+                )));
         }
         let lines: Vec<String> = kernels
             .iter()
@@ -161,7 +159,7 @@ impl<'t> Kernel<'t> {
     }
 
     /// Those of the names that are modules of this kernel.
-    pub(super) fn loadable<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    pub(crate) fn loadable<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
         let names = names.into_iter().map(|name| name.replace('-', "_"));
         names
             .filter(|name| self.modules.contains_key(name))
@@ -201,7 +199,7 @@ impl<'t> Kernel<'t> {
 
     /// Members of the initrd below `lib`: the modules `names` with everything that they need, and
     /// what finds and loads them.
-    pub(super) fn members(&self, tree: &Tree, names: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
+    pub(crate) fn members(&self, tree: &Tree, names: &[String]) -> Result<Vec<(String, Vec<u8>)>> {
         let mut all: BTreeMap<String, &Module> = BTreeMap::new();
         for wanted in names {
             let Some(module) = self.modules.get(wanted) else {

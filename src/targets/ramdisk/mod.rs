@@ -6,11 +6,11 @@
 
 mod boot_test;
 mod cpio;
-mod initrd;
-mod kernel;
+pub(crate) mod initrd;
+pub(crate) mod kernel;
 mod options;
 mod squashfs;
-mod words;
+pub(crate) mod words;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub(super) const TARGET: Target = Target {
         &["virtio_net", "e1000"],
     ],
     memory: Size::mib(2048),
-    ..Target::new("ramdisk", 4)
+    ..Target::new("ramdisk", 5)
 };
 
 impl Options for Ramdisk {
@@ -69,7 +69,9 @@ impl Options for Ramdisk {
 
     fn make(&self, site: &TargetContext<'_>) -> Result<Vec<MadeFile>> {
         let tree = site.source.tree(site.ui)?;
-        let kernel = Kernel::choose(&tree, site.machine.arch, &self.modules)?;
+        let modules = self.modules.iter().map(String::as_str);
+        let wanted: Vec<&str> = kernel::ROOT.iter().copied().chain(modules).collect();
+        let kernel = Kernel::choose(&tree, site.machine.arch, "the target `ramdisk`", &wanted)?;
         if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
             let text = format!(
                 "the kernel {} drives virtual machines only; others need the generic kernel",
@@ -119,7 +121,7 @@ impl Options for Ramdisk {
 }
 
 /// The largest kernel, in bytes: one that is unpacked has a tenth of it.
-const LARGEST_KERNEL: u64 = 512 << 20;
+pub(crate) const LARGEST_KERNEL: u64 = 512 << 20;
 
 /// Drivers that only kernels for every machine have.
 const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
@@ -184,7 +186,7 @@ fn initrd(
 
 /// The kernel, of no more than `most` bytes, as every boot loader starts it: some distributions compress one
 /// that cannot unpack itself, and UEFI starts none that is.
-fn copy(image: impl Read, most: u64, to: &Path) -> Result<()> {
+pub(crate) fn copy(image: impl Read, most: u64, to: &Path) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut file = Frugal::create(to).doing(doing)?;
     let mut image = BufReader::new(image);

@@ -28,7 +28,7 @@ impl Names {
 
 /// The command line without an address. With `root=`, an initial RAM disk has no limit of half
 /// the memory; and no label of SELinux is in a squashfs.
-pub(super) fn cmdline(options: &Ramdisk, arch: Arch, selinux: bool) -> String {
+pub(crate) fn cmdline(options: &Ramdisk, arch: Arch, selinux: bool) -> String {
     let usual = usual(arch);
     let own = options.cmdline.as_deref().unwrap_or(&usual);
     let selinux = if selinux { " selinux=0" } else { "" };

@@ -5,5 +5,6 @@ mod device;
 mod disk;
 mod gpt;
 mod machine;
+mod medium;
 mod refused;
 pub(crate) mod world;

@@ -23,7 +23,7 @@ $busybox sleep 60
 "#;
 
 /// A Debian of a few files that boots; its kernel has only these modules beside the root's.
-pub(super) fn machine(cards: &[&str]) -> Phony {
+pub(crate) fn machine(cards: &[&str]) -> Phony {
     machine_on(Arch::default(), cards)
 }
 
@@ -77,7 +77,7 @@ pub(super) fn machine_on(arch: Arch, cards: &[&str]) -> Phony {
 }
 
 /// Boots without a disk; what the console says.
-pub(super) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
+pub(crate) fn boot(dir: &Path, memory: u64, more: &[&str]) -> String {
     let console = dir.join("console.log");
     let serial = format!("file:{}", text(&console));
     std::fs::write(&console, "").unwrap();

@@ -2,7 +2,7 @@
 
 mod bad;
 mod clouds;
-mod diskless;
+pub(crate) mod diskless;
 mod disks;
 mod docker;
 mod files;

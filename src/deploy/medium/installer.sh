@@ -1,0 +1,49 @@
+
+# Installs a published image on a disk of this machine, which `imgforge deploy disk` verifies first, and ends.
+# Why nothing was installed is said on every console.
+# shellcheck shell=sh
+# shellcheck disable=SC1091 # /imgforge.conf is written with the medium
+# shellcheck disable=SC2153,SC2154 # IMAGE and so on come from there
+# What is no applet of busybox comes first.
+export PATH=/usr/bin:/bin HOME=/tmp
+. /imgforge.conf
+
+# Disks show themselves one after the other: no new one for three seconds is the end.
+hardware
+seen=none quiet=0
+while [ "$quiet" -lt 3 ]; do
+  sleep 1
+  hardware
+  now=$(ls /sys/block)
+  if [ "$now" = "$seen" ]; then quiet=$((quiet + 1)); else seen=$now quiet=0; fi
+done
+network
+
+image=$(given imgforge.image) disk=$(given imgforge.disk) end=$(given imgforge.end)
+set -- "${image:-$IMAGE}" --disk "${disk:-$DISK}"
+channel=$(given imgforge.channel)
+channel=${channel:-$CHANNEL}
+[ -z "$channel" ] || set -- "$@" --channel "$channel"
+set -- "$@" "$TRUST" "$TRUSTED"
+case " $line " in *" imgforge.replace "*) set -- "$@" --replace ;; esac
+if [ -e /machine/machine.yaml ]; then set -- "$@" --machine /machine/machine.yaml; fi
+
+say "installing $1"
+{
+  imgforge --state /tmp/state --progress plain deploy disk "$@" 2>&1
+  echo $? >/tmp/code
+} | while IFS= read -r said; do
+  say "$said"
+  echo "$said" >>/tmp/said
+done
+read -r code </tmp/code
+if [ "$code" != 0 ]; then
+  tail -n 20 /tmp/said | while IFS= read -r said; do echo "<2>imgforge: $said" >/dev/kmsg; done
+  stop "the image is not installed, because of what is said above"
+fi
+sync
+case ${end:-$END} in
+  poweroff) poweroff -f ;;
+  *) reboot -f ;;
+esac
+sleep 60
