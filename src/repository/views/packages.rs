@@ -153,7 +153,7 @@ pub fn bill(root: &Path, revision: &Revision) -> Result<Option<Bill>> {
     };
     let bytes = companion(root, bill)?;
     let read = cyclonedx::read(&bytes).map_err(|cause| {
-        Error::stage(format!("{} is no SBOM", root.join(&bill.path).display()))
+        Error::stage(format!("{} is not an SBOM", root.join(&bill.path).display()))
             .cause(cause)
             .hint("`imgforge repo verify` shows what else is damaged")
     });
@@ -368,19 +368,25 @@ pub fn files(root: &Path, revision: &Revision) -> Result<Option<Index>> {
 fn checks(gate: &GateReport) -> Vec<String> {
     let mut lines = Vec::new();
     for clone in &gate.clones {
-        let seconds = clone.healthy_after.map(|s| format!(" after {s} s"));
-        let (firmware, nic, seconds) = (&clone.firmware, &clone.nic, seconds.unwrap_or_default());
-        lines.push(format!("boots with {firmware} and {nic}, healthy{seconds}"));
+        let seconds = clone
+            .healthy_after
+            .map(|s| format!(" and was ready after {s} s"));
+        let (firmware, nic) = (clone.firmware.to_uppercase(), &clone.nic);
+        let seconds = seconds.unwrap_or_default();
+        lines.push(format!(
+            "a machine with {firmware} and the network card {nic} booted it{seconds}"
+        ));
     }
     let commands = gate.clones.first().map(|clone| clone.commands.as_slice());
     let succeeded = commands.unwrap_or_default().iter();
     let succeeded = succeeded.filter(|command| command.code == Some(0));
-    lines.extend(succeeded.map(|command| format!("`{}` succeeds", command.command)));
+    lines.extend(succeeded.map(|command| format!("`{}` succeeded there", command.command)));
     if gate.clones.len() > 1 {
-        lines.push("two clones have machine ids and host keys of their own".into());
+        lines.push("two machines made from it have different machine ids and SSH host keys".into());
     }
     if gate.leftovers.files > 0 {
-        lines.push("no credentials, keys or ids left in its bytes".into());
+        lines
+            .push("a search of the whole disk found no passwords, keys or ids of the build".into());
     }
     lines
 }

@@ -101,7 +101,9 @@ for _ in range(count + 200):
         word = evaluate("new Promise(done => setTimeout(() => done(document.activeElement.textContent), 50))")
         copied += word in ("Copied", "Selected", "Failed")
         if evaluate("document.activeElement.getAttribute('aria-label')") == "Copy these commands":
-            print("BAD nobody who cannot see learns that it was copied")
+            print("BAD the button does not say that it copied")
+        if not evaluate("document.querySelector('[role=status]').textContent"):
+            print("BAD a screen reader does not say that it copied")
     if here["tag"] == "INPUT":
         call("Input.insertText", page, text="no such image")
         print("filter:", evaluate("document.getElementById('count').textContent"))

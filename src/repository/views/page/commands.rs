@@ -29,13 +29,14 @@ pub(super) fn virt_builder_setup(state: &State, channel: &str) -> String {
     format!("{fetch}cat > {dir}/{id}.conf <<'EOF'\n[{id}]\nuri={url}/{index}\ngpgkey={key}\nEOF")
 }
 
-/// What each client needs to type for an image.
+/// What to type for an image, for each client that it has a file for.
 pub(super) fn of(state: &State, offer: &Offer<'_>, fingerprint: &str) -> Vec<Command> {
     let own = [virt_builder(state, offer), pull(state, offer, fingerprint)];
     let offered = offered(state, offer);
     let targets = TARGETS.iter().filter_map(|target| target.command);
     own.into_iter()
         .chain(targets.map(|command| command(&offered)))
+        .filter(|command| command.text.is_some())
         .collect()
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::Change;
 use super::super::offer::{self, Offer, word};
 use super::super::packages::{self, Changed};
-use super::{When, commands};
+use super::{When, chart, commands};
 use crate::machine;
 use crate::repository::state::{Image, Revision, State};
 use crate::sbom::diff::Diff;
@@ -39,6 +39,7 @@ pub(super) fn page(change: &Change<'_>, image: &Image) -> Value {
         })).collect::<Vec<_>>(),
         "commands_channel": offers.first().map(|offer| offer.channel),
         "revisions": shown.iter().map(|(number, one)| revision(image, **number, one, of(number))).collect::<Vec<_>>(),
+        "charts": chart::of(image),
         "older": older.iter().map(|(number, revision)| line(**number, revision)).collect::<Vec<_>>(),
     })
 }

@@ -1,5 +1,6 @@
 //! `index.html` and a page for each name: self-contained, without a script needed for reading.
 
+mod chart;
 mod commands;
 mod image;
 mod root;

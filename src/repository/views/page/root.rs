@@ -34,6 +34,8 @@ fn channel(state: &State, name: &str) -> Value {
     let count = state
         .placements(name)
         .filter(|(_, placement)| !placement.current.is_empty());
+    // Incus and LXD take https only.
+    let secure = state.url.starts_with("https://");
     let streams = offer::of_channel(state, name)
         .any(|offer| offer.artifacts().any(|(_, file)| file.is(Format::Qcow2)));
     json!({
@@ -43,7 +45,7 @@ fn channel(state: &State, name: &str) -> Value {
         "last": last.map(When::of),
         "frozen": frozen.map(|stamp| json!({"when": When::of(stamp.when), "why": stamp.why})),
         "index": state.index_path(name),
-        "streams": streams.then(|| format!("{}streams/v1/index.json", state.channel_dir(name))),
+        "streams": (secure && streams).then(|| format!("{}streams/v1/index.json", state.channel_dir(name))),
     })
 }
 

@@ -16,18 +16,29 @@
       count.textContent = shown + " of " + rows.length + " images";
     });
   }
+  // What a screen reader says of a copy: a change of a button is not read out everywhere.
+  var said = {
+    Copied: "The commands are copied.",
+    Selected: "The commands are selected: press Ctrl-C to copy them.",
+    Failed: "The commands could not be copied."
+  };
+  var status = document.createElement("p");
+  status.className = "status";
+  status.setAttribute("role", "status");
+  document.querySelector("main").appendChild(status);
   Array.prototype.forEach.call(document.querySelectorAll(".copy"), function (box) {
     var text = box.querySelector("pre");
     var button = document.createElement("button");
     button.type = "button";
     button.textContent = "Copy";
     button.setAttribute("aria-label", "Copy these commands");
-    button.setAttribute("aria-live", "polite");
     button.addEventListener("click", function () {
       var done = function (word) {
         button.textContent = word;
         button.setAttribute("aria-label", word);
+        status.textContent = said[word];
         setTimeout(function () {
+          status.textContent = "";
           button.textContent = "Copy";
           button.setAttribute("aria-label", "Copy these commands");
         }, 1500);
