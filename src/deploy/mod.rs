@@ -103,6 +103,7 @@ pub fn install(
         image: image.name.clone(),
         stage: STAGE.into(),
         key: wanted.plan.clone(),
+        last: None,
     });
     let known = pull::whole(session, image, &ui)?;
     let plan = Plan::new(&known, disk.size())?;

@@ -74,6 +74,13 @@ pub(super) fn ran(store: &Store, image: &str, stage: &str, took: Duration) {
     });
 }
 
+/// What the last run of a stage took; none where none is known.
+pub(super) fn last(store: &Store, image: &str, stage: &str) -> Option<Duration> {
+    let record = Record::read(store, image).ok()?;
+    let stage = record.stages.get(stage).filter(|stage| stage.runs > 0)?;
+    Duration::try_from_secs_f64(stage.seconds).ok()
+}
+
 /// A stage's result was in the store.
 pub(super) fn hit(store: &Store, image: &str, stage: &str) {
     note(store, image, |record| {

@@ -264,6 +264,7 @@ impl<'a> Run<'a> {
             image: image.clone(),
             stage: stage.clone(),
             key,
+            last: records::last(store, &image, &stage),
         });
         let began = Instant::now();
         let guard = Guard {

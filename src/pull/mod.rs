@@ -279,8 +279,7 @@ fn no_index(session: &Session<'_>, place: &RemoteRepository) -> Error {
         let channels = tags.iter().filter(is_channel);
         let channels: Vec<&str> = channels.map(String::as_str).collect();
         return error.hint(match channels.is_empty() {
-            true => "the registry has no such image, or shows it to nobody without `podman login`"
-                .into(),
+            true => "the registry has no such image, or shows it only after `podman login`".into(),
             false => format!("the registry has the channels {}", channels.join(", ")),
         });
     }
@@ -317,6 +316,7 @@ pub fn fetch(session: &Session<'_>, image: &Image, output: &Output<'_>) -> Resul
         image: image.name.clone(),
         stage: blob::STAGE.into(),
         key: image.sha512.get(..64).unwrap_or_default().into(),
+        last: None,
     });
     let began = Instant::now();
     let (options, threads, memory) = reading(output, image);

@@ -23,11 +23,13 @@ pub enum Unit {
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "docs/events.md documents every field")]
 pub enum Event {
-    /// A stage of an image begins to work.
+    /// A stage of an image begins to work. `last` is what its last run on this host took.
     Started {
         image: String,
         stage: String,
         key: String,
+        #[serde(default, serialize_with = "perhaps", deserialize_with = "from_perhaps")]
+        last: Option<Duration>,
     },
     /// A stage's result was in the store already.
     Cached {
@@ -128,6 +130,19 @@ impl Event {
 
 fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+fn perhaps<S: serde::Serializer>(took: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match took {
+        Some(took) => seconds(took, to),
+        None => to.serialize_none(),
+    }
+}
+
+fn from_perhaps<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = Option::<f64>::deserialize(from)?;
+    let took = seconds.map(Duration::try_from_secs_f64).transpose();
+    took.map_err(serde::de::Error::custom)
 }
 
 fn from_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -1,10 +1,11 @@
 //! One live line a stage, on a terminal.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::plain::sentence;
 use super::{Event, Reporter, Unit, printable, write_line};
@@ -17,7 +18,15 @@ pub struct Fancy {
     verbose: bool,
     colour: bool,
     screen: MultiProgress,
-    bars: Mutex<HashMap<(String, String), ProgressBar>>,
+    bars: Mutex<HashMap<(String, String), Live>>,
+}
+
+/// The line of a stage.
+#[derive(Debug, Clone)]
+struct Live {
+    bar: ProgressBar,
+    /// What the stage's last run took.
+    last: Option<Duration>,
 }
 
 impl Fancy {
@@ -32,23 +41,23 @@ impl Fancy {
         }
     }
 
-    fn bar(&self, image: &str, stage: &str) -> ProgressBar {
+    fn live(&self, image: &str, stage: &str, last: Option<Duration>) -> Live {
         let mut bars = self.bars.lock().unpoisoned();
         let place = (image.to_owned(), stage.to_owned());
         bars.entry(place)
             .or_insert_with(|| {
                 let bar = self.screen.add(ProgressBar::new_spinner());
-                bar.set_style(style(None, self.colour));
+                bar.set_style(style(None, self.colour, last));
                 bar.set_prefix(format!("{image} {stage}"));
                 bar.enable_steady_tick(Duration::from_millis(120));
-                bar
+                Live { bar, last }
             })
             .clone()
     }
 
     fn end(&self, image: &str, stage: &str) {
         let mut bars = self.bars.lock().unpoisoned();
-        if let Some(bar) = bars.remove(&(image.to_owned(), stage.to_owned())) {
+        if let Some(Live { bar, .. }) = bars.remove(&(image.to_owned(), stage.to_owned())) {
             bar.finish_and_clear();
             self.screen.remove(&bar);
         }
@@ -71,13 +80,16 @@ impl Fancy {
 impl Reporter for Fancy {
     fn event(&self, event: &Event) {
         match event {
-            Event::Started { image, stage, .. } => drop(self.bar(image, stage)),
+            Event::Started {
+                image, stage, last, ..
+            } => drop(self.live(image, stage, *last)),
             Event::Cached { image, stage, .. } => {
                 self.end(image, stage);
                 self.say(&format!("{} {image} {stage}  cached", self.mark("=", 36)));
             }
             Event::Waiting { image, stage, .. } => {
-                self.bar(image, stage).set_message(sentence(event));
+                let Live { bar, .. } = self.live(image, stage, None);
+                bar.set_message(sentence(event));
             }
             Event::Progress {
                 image,
@@ -87,17 +99,17 @@ impl Reporter for Fancy {
                 unit,
                 ..
             } => {
-                let bar = self.bar(image, stage);
+                let Live { bar, last } = self.live(image, stage, None);
                 if bar.length() != Some(*total) {
                     bar.set_length(*total);
-                    bar.set_style(style(Some(*unit), self.colour));
+                    bar.set_style(style(Some(*unit), self.colour, last));
                 }
                 bar.set_position(*done);
             }
             Event::Step { image, stage, name } => {
-                let bar = self.bar(image, stage);
+                let Live { bar, last } = self.live(image, stage, None);
                 bar.unset_length();
-                bar.set_style(style(None, self.colour));
+                bar.set_style(style(None, self.colour, last));
                 bar.set_message(printable(name));
             }
             Event::Line { image, stage, text } => {
@@ -139,41 +151,61 @@ impl Reporter for Fancy {
 
     fn close(&self) {
         let mut bars = self.bars.lock().unpoisoned();
-        for (_, bar) in bars.drain() {
+        for (_, Live { bar, .. }) in bars.drain() {
             bar.finish_and_clear();
         }
         drop(self.screen.clear());
     }
 }
 
-fn style(unit: Option<Unit>, colour: bool) -> ProgressStyle {
-    ProgressStyle::with_template(&template(unit, colour))
+fn style(unit: Option<Unit>, colour: bool, last: Option<Duration>) -> ProgressStyle {
+    ProgressStyle::with_template(&template(unit, colour, last.is_some()))
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key(
+            "left",
+            move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                // A line that cannot be written is drawn again at once.
+                let _ = out.write_str(&left(last, state.elapsed()));
+            },
+        )
         .progress_chars("=> ")
 }
 
-fn template(unit: Option<Unit>, colour: bool) -> String {
+/// What is left by the time of the last run; nothing where that is not known, or over.
+fn left(last: Option<Duration>, took: Duration) -> String {
+    match last
+        .and_then(|last| last.checked_sub(took))
+        .map(|left| left.as_secs())
+    {
+        None | Some(0) => String::new(),
+        Some(seconds) if seconds < 90 => format!(", ~{seconds} s left"),
+        Some(seconds) => format!(", ~{} min left", (seconds + 30) / 60),
+    }
+}
+
+/// `known`: the line says already what is left.
+fn template(unit: Option<Unit>, colour: bool, known: bool) -> String {
     let spinner = if colour {
         "{spinner:.cyan}"
     } else {
         "{spinner}"
     };
+    // Short enough for 80 columns: without a message, and with a name of 12 letters.
     let bar = if colour {
-        "[{bar:20.cyan}]"
+        "[{bar:10.cyan}]"
     } else {
-        "[{bar:20}]"
+        "[{bar:10}]"
     };
     let middle = match unit {
         None => String::new(),
         Some(Unit::Bytes) => {
-            format!(
-                "{bar} {{binary_bytes}} of {{binary_total_bytes}}, {{binary_bytes_per_sec}}, {{eta}} left "
-            )
+            let left = if known { "" } else { ", {eta} left" };
+            format!("{bar} {{percent}}% of {{binary_total_bytes}}, {{binary_bytes_per_sec}}{left} ")
         }
         Some(Unit::Percent) => format!("{bar} {{percent}}% "),
         Some(Unit::Steps) => format!("{bar} {{pos}} of {{len}} "),
     };
-    format!("{spinner} {{prefix}}  {{elapsed}}  {middle}{{wide_msg}}")
+    format!("{spinner} {{prefix}}  {{elapsed}}{{left}}  {middle}{{wide_msg}}")
 }
 
 #[cfg(test)]
@@ -189,13 +221,28 @@ mod tests {
             Some(Unit::Percent),
             Some(Unit::Steps),
         ] {
-            for colour in [false, true] {
-                let template = template(unit, colour);
+            for (colour, known) in [(false, false), (true, true), (true, false)] {
+                let template = template(unit, colour, known);
                 assert!(
                     ProgressStyle::with_template(&template).is_ok(),
                     "{template}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_time_left_is_that_of_the_last_run() {
+        let seconds = Duration::from_secs;
+        for (last, took, said) in [
+            (None, 10, ""),
+            (Some(100), 0, ", ~2 min left"),
+            (Some(100), 11, ", ~89 s left"),
+            (Some(3600), 60, ", ~59 min left"),
+            (Some(100), 100, ""),
+            (Some(100), 500, ""),
+        ] {
+            assert_eq!(left(last.map(seconds), seconds(took)), said);
         }
     }
 

@@ -142,7 +142,14 @@ fn progress(done: u64, total: u64, unit: Unit) -> String {
 /// An event in words, without image and stage.
 pub(super) fn sentence(event: &Event) -> String {
     match event {
-        Event::Started { key, .. } => format!("started ({})", short(key)),
+        Event::Started { key, last, .. } => match last {
+            Some(took) => format!(
+                "started ({}), took {} last time",
+                short(key),
+                elapsed(*took)
+            ),
+            None => format!("started ({})", short(key)),
+        },
         Event::Cached { key, .. } => format!("cached ({})", short(key)),
         Event::Waiting { pid, .. } => format!("waiting for process {pid}, which makes the same"),
         Event::Progress {
@@ -200,7 +207,7 @@ mod tests {
             .filter_map(|event| lines.line(event, Duration::ZERO, true))
             .collect();
         insta::assert_snapshot!(all.join("\n"), @r"
-        ==> web install: started (0123456789ab)
+        ==> web install: started (0123456789ab), took 1 min 52 s last time
         ==> web install: cached (0123456789ab)
         ==> web install: waiting for process 4242, which makes the same
         ==> web install: 50% (512.0 MiB of 1.0 GiB)

@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Event> {
             image: image.clone(),
             stage: stage.clone(),
             key: key.clone(),
+            last: Some(Duration::from_secs(112)),
         },
         Event::Cached {
             image: image.clone(),
