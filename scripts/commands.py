@@ -19,7 +19,11 @@ def below(text):
 
 def section(program, verbs):
     text = help_of(program, verbs)
-    yield f"{'#' * (1 + len(verbs))} {' '.join(verbs)}", text.split("\nGlobal options:")[0].rstrip()
+    # The global options stand once, at the top of the page; what ends the help is below them.
+    own, _, rest = text.partition("\nGlobal options:\n")
+    after = re.search(r"^(?=\S)", rest, re.MULTILINE)
+    own += "\n" + rest[after.start():] if after else ""
+    yield f"{'#' * (1 + len(verbs))} {' '.join(verbs)}", own.rstrip()
     for verb in below(text):
         yield from section(program, [*verbs, verb])
 
@@ -29,7 +33,7 @@ def main():
         sys.exit(__doc__)
     program = sys.argv[1]
     top = help_of(program, [])
-    common = top.split("\nGlobal options:\n")[1]
+    common = re.split(r"^(?=\S)", top.split("\nGlobal options:\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
     print("# Commands\n")
     print("This page is generated from the program: `imgforge COMMAND --help` says the same, `man imgforge-COMMAND` too.\n")
     print(f"## Options of every command\n\n```text\n{common.strip(chr(10))}\n```")

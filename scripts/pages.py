@@ -7,7 +7,7 @@
   scripts/pages.py files PAGE DIRECTORY     writes the files that a page shows
 
 `check` looks at links and their anchors, at the list of pages in mkdocs.yml, and at each `imgforge` command in a
-block of code: its command and its options have to be ones that PROGRAM knows.
+block of code and in a message of src/: its command and its options have to be ones that PROGRAM knows.
 
 A page that teaches says of each block of commands, in a comment before it, what a test does with it:
 
@@ -25,6 +25,8 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+
+import prose
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -150,9 +152,20 @@ def check(program):
             marked = re.match(r"run\b|file: |by hand: .", comment)
             if language == "sh" and name.parts[:1] == ("docs",) and name.parts[1] in TEACHING and not marked:
                 bad.append(f"{name}:{line}: this block says neither `run` nor `by hand: WHY`")
+    bad += messages(program) if program else []
     for line in bad:
         print(line)
     return bool(bad)
+
+
+def messages(program):
+    """What is wrong with the commands that messages name."""
+    for source in sorted((ROOT / "src").rglob("*.rs")):
+        for number, text in prose.literals(source):
+            for command in re.findall(r"`imgforge ([^`]+)`", text):
+                said = wrong_command(program, re.sub(r"\{[^}]*\}", "VALUE", command).split())
+                if said:
+                    yield f"{source.relative_to(ROOT)}:{number}: {said}"
 
 
 def script(page, long):

@@ -12,9 +12,9 @@ use crate::host::outlet::Outlet;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Man {
-    /// Verb whose page is printed; without it the page of imgforge itself
+    /// The command whose page is printed; without it the page of imgforge itself
     #[arg(conflicts_with = "output")]
-    verb: Option<String>,
+    command: Option<String>,
     /// Writes all pages into DIR, which is made if need be
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -35,7 +35,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("70", "An internal error; please report it."),
     (
         "130, 143",
-        "Interrupted by Ctrl-C or SIGTERM; the same command goes on from there.",
+        "Interrupted by Ctrl-C or SIGTERM; the same command resumes from there.",
     ),
 ];
 
@@ -59,7 +59,8 @@ const FILES: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "IMGFORGE_TRUST",
-        "Recipe repositories to obey whoever may write them, separated by colons, as --trust.",
+        "Recipe repositories that are trusted although others can write to them, separated by \
+         colons, as --trust.",
     ),
     ("IMGFORGE_STATE", "The state directory, as --state."),
     ("IMGFORGE_CONNECT", "The libvirt connection, as --connect."),
@@ -88,17 +89,17 @@ impl Man {
         if let Some(dir) = &self.output {
             return write(&pages, dir);
         }
-        let wanted = match &self.verb {
-            Some(verb) => format!("imgforge-{verb}.1"),
+        let wanted = match &self.command {
+            Some(command) => format!("imgforge-{command}.1"),
             None => "imgforge.1".into(),
         };
         let at = pages
             .iter()
             .position(|(name, _)| *name == wanted)
             .ok_or_else(|| {
-                let verb = self.verb.as_deref().unwrap_or_default();
-                Error::usage(format!("`{verb}` is no verb, so it has no page"))
-                    .hint("`imgforge --help` lists the verbs")
+                let command = self.command.as_deref().unwrap_or_default();
+                Error::usage(format!("`{command}` is not a command, so it has no page"))
+                    .hint("`imgforge --help` lists the commands")
             })?;
         out::print(&String::from_utf8_lossy(&pages.swap_remove(at).1))
     }

@@ -9,6 +9,7 @@ mod deploy;
 mod diff;
 mod disk;
 mod doctor;
+mod examples;
 mod gc;
 mod globals;
 mod image;
@@ -41,7 +42,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::{accel, interrupt, temporary};
@@ -57,8 +58,8 @@ use globals::Globals;
     about = "Golden machine images: built once, proven, published signed, run everywhere",
     max_term_width = 80,
     disable_help_subcommand = true,
-    after_help = "Results go to standard output, everything else to standard error.\n\
-                  `imgforge VERB --help` explains a verb; `imgforge doctor` checks the host."
+    after_help = "Results go to standard output, everything else to standard error.\n`imgforge COMMAND \
+         --help` explains a command and has examples; `imgforge doctor` checks the host."
 )]
 pub(crate) struct Cli {
     /// Options of every verb.
@@ -200,7 +201,8 @@ pub fn main() -> ExitCode {
 }
 
 fn start(args: Vec<OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let matches = command().try_get_matches_from(args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a reader that has gone is no failure.
@@ -246,7 +248,7 @@ fn run(cli: Cli) -> Result<()> {
 
 /// The definition of the command line, for completions and manual pages.
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::add(Cli::command())
 }
 
 #[allow(clippy::print_stderr, reason = "a panic has no other way to the user")]

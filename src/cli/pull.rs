@@ -14,11 +14,12 @@ use crate::units::Size;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "REPO is a repository of imgforge.yaml, a source of virt-builder's configuration, an\n\
-                  address or a directory; without REPO# it is the only one of imgforge.yaml, or\n\
-                  `main`. oci://HOST/NAME[:CHANNEL][@REV] is an image in a registry. The first time,\n\
-                  name the key that its owner signs with (--fingerprint or --key); it is\n\
-                  remembered. Proxies: http_proxy, https_proxy, no_proxy."
+    after_help = "REPO is a repository of imgforge.yaml, a source of virt-builder's\n\
+                  configuration, an address or a directory; without REPO# it is the only one\n\
+                  of imgforge.yaml, or `main`. oci://HOST/NAME[:CHANNEL][@REV] is an image in\n\
+                  a registry. The first time, name the key that its owner signs with\n\
+                  (--fingerprint or --key); it is remembered. Proxies: http_proxy,\n\
+                  https_proxy, no_proxy."
 )]
 pub(crate) struct Pull {
     /// The image, and its revision if it has to be a certain one; or oci://HOST/NAME

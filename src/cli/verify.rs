@@ -159,10 +159,13 @@ fn judge(made: &Rebuilt) -> Result<()> {
                 "`imgforge blame {image}:{}` says more of the first one",
                 first.path
             ),
-            None => "`imgforge disk inspect` shows the partitions of a disk".into(),
+            None => format!(
+                "`imgforge verify {image} --rebuild --keep DIR` keeps the second disk: compare the \
+                 partitions of both"
+            ),
         };
         return Err(Error::gate(format!(
-            "{many} files of {image} are other ones when it is built again from its lock"
+            "{many} files of {image} differ when it is built again from its lock"
         ))
         .hint(hint));
     }
@@ -170,6 +173,6 @@ fn judge(made: &Rebuilt) -> Result<()> {
         [] => Ok(()),
         unread => Err(Error::gate(format!("not all of {image} could be compared"))
             .evidence(unread.iter().cloned())
-            .hint("`imgforge disk inspect` reads such a disk with an appliance")),
+            .hint("it compares file systems of the kinds ext and FAT that are not encrypted")),
     }
 }
