@@ -94,17 +94,34 @@ def words(text, rows):
                 yield number, f"`{match[0]}` is a retired word; say: {instead}"
 
 
-def strings(source, rows):
-    """Retired words in string literals and in texts for `--help`, not in comments or tests."""
+# Comments, characters, raw strings (the first group is their `#`), and strings (the second group).
+TOKEN = re.compile(r"""//[^\n]*|'(?:\\.[^']*|[^'\\])'|b?r(#*)".*?"\1|b?"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
+
+
+def literals(source):
+    """The strings of a source, with their lines joined; none of comments or tests: [(number, text)]."""
     text = source.read_text().split("#[cfg(test)]")[0]
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("//") and not line.lstrip().startswith("/// "):
-            continue
-        for literal in re.findall(r'"((?:[^"\\]|\\.)*)"', line):
-            for pattern, instead in rows:
-                match = pattern.search(literal)
-                if match:
-                    yield number, f"`{match[0]}` is a retired word; say: {instead}"
+    for token in TOKEN.finditer(text):
+        if token[2]:
+            yield text.count("\n", 0, token.start()) + 1, re.sub(r"\\\n\s*", "", token[2])
+
+
+def strings(source, rows):
+    """Retired words in the strings of a source."""
+    for number, literal in literals(source):
+        for pattern, instead in rows:
+            match = pattern.search(literal)
+            if match:
+                yield number, f"`{match[0]}` is a retired word; say: {instead}"
+
+
+def help_texts(page, rows):
+    """Retired words in what `--help` says: the blocks of docs/commands.md."""
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        for pattern, instead in rows:
+            match = pattern.search(line)
+            if match:
+                yield number, f"`{match[0]}` is a retired word in a `--help`; say: {instead}"
 
 
 def findings():
@@ -115,6 +132,8 @@ def findings():
         own = text.split("## Retired words")[0] if name == "docs/glossary.md" else text
         for check, what in [("lines", lines(text)), ("sentences", sentences(text)), ("words", words(own, rows))]:
             found[check, name] = [(f"{name}:{number}", said) for number, said in what]
+    helps = help_texts(ROOT / "docs/commands.md", rows)
+    found["help", "docs/commands.md"] = [(f"docs/commands.md:{number}", said) for number, said in helps]
     for source in sorted((ROOT / "src").rglob("*.rs")):
         module = "src/" + source.relative_to(ROOT / "src").parts[0]
         place = source.relative_to(ROOT)

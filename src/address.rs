@@ -107,7 +107,7 @@ impl FromStr for Mirror {
             "host" => Ok(Mirror::Host),
             "default" => Ok(Mirror::Default),
             address => address.parse().map(Mirror::At).map_err(|_| {
-                format!("`{address}` is no mirror; write `host`, `default`, or an address")
+                format!("`{address}` is not a mirror; write `host`, `default`, or an address")
             }),
         }
     }

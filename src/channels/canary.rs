@@ -32,7 +32,7 @@ impl Rule for CanaryRule {
 
     fn note(_rule: Option<&Self>, placed: &Placed) -> Option<Note> {
         placed.canary.map(|canary| Note {
-            tag: "trial",
+            tag: "canary",
             text: format!("{} % of the machines get revision", canary.share.percent()),
             revision: Some(canary.revision),
         })

@@ -47,7 +47,7 @@ pub(crate) struct Build {
     /// Makes only this of the recipe's targets (can be repeated)
     #[arg(long = "target", value_name = "TARGET")]
     targets: Vec<String>,
-    /// Fetches "latest packages" anew
+    /// Fetches "latest packages" again
     #[arg(long)]
     refresh: bool,
     /// What happens to the disk of a failed stage
@@ -260,11 +260,9 @@ pub(super) fn end(app: &App, failed: &[String], all: usize, from: bool) -> Resul
             Error::stage(format!("{} of {all} images failed", failed.len()))
                 .evidence(failed.iter().cloned())
                 .hint(match from {
-                    false => {
-                        "the others are finished; the same command goes on with the failed ones"
-                    }
+                    false => "the others are finished; the same command builds the failed ones",
                     true => {
-                        "the others are finished; the same command without --from goes on with the \
+                        "the others are finished; the same command without --from builds the \
                          failed ones"
                     }
                 }),

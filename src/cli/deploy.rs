@@ -58,9 +58,10 @@ pub(crate) struct DeployDisk {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The kernel is the image's own. The machine asks the repository for the image, and \n\
-                  verifies it, when it is installed. On the kernel's command line, imgforge.disk=RULE,\n\
-                  imgforge.end=poweroff and imgforge.replace change what the RAM disk does."
+    after_help = "The kernel is the image's own. The machine asks the repository for the image,\n\
+                  and verifies it, when it is installed. On the kernel's command line,\n\
+                  imgforge.disk=RULE, imgforge.end=poweroff and imgforge.replace change what\n\
+                  the RAM disk does."
 )]
 pub(crate) struct DeployMedium {
     /// The image, by the address of its repository

@@ -27,7 +27,7 @@ pub(crate) struct Globals {
         hide_env = true
     )]
     pub(crate) state: Option<PathBuf>,
-    /// Obeys the recipe repository in DIR, whoever may write it; can be given often
+    /// Trusts the recipe repository in DIR although others can write to it; can be given often
     #[arg(
         long,
         global = true,

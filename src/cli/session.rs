@@ -76,10 +76,8 @@ pub(crate) fn share(session: &mut Session, asked: Option<&OciAddress>) -> Result
         return Ok(());
     };
     let Some(signers) = &store.allowed_signers else {
-        return Err(
-            Error::usage("nobody says whose entries of the shared store count")
-                .hint("write `store: {allowed-signers: FILE}` in imgforge.yaml"),
-        );
+        return Err(Error::usage("no trusted key of the shared store is set")
+            .hint("write `store: {allowed-signers: FILE}` in imgforge.yaml"));
     };
     let remote = Remote::open(remote::Settings {
         address: address.clone(),

@@ -71,9 +71,11 @@ impl Status {
             .filter_map(|index| index.refused(report.at));
         let refused: Vec<String> = refused.collect();
         if !refused.is_empty() {
-            return Err(Error::gate("clients refuse what a repository has signed")
-                .evidence(refused)
-                .hint("`imgforge repo verify` shows what else is wrong"));
+            return Err(
+                Error::gate("clients would refuse what a repository has signed")
+                    .evidence(refused)
+                    .hint("`imgforge repo verify` shows what else is wrong"),
+            );
         }
         if drifted.is_empty() {
             return Err(Error::gate("a key of a repository has expired")
@@ -114,8 +116,8 @@ fn hint(drifted: &[&ImageStatus]) -> String {
     });
     let revision = places.take(1).collect::<String>();
     format!(
-        "let a recipe make it again, or take it out: `imgforge repo yank {revision} --why TEXT`, and again while the \
-         channel goes back to an older one"
+        "let a recipe make it again, or remove it: `imgforge repo yank {revision} --why TEXT`, and \
+         again while the channel has an older one"
     )
 }
 
@@ -201,7 +203,7 @@ fn state(place: &PlaceStatus) -> &'static str {
         (true, None) => "current",
         (true, Some(_)) => "current, frozen",
         (false, Some(_)) => "frozen",
-        (false, None) if place.on_trial => "on trial",
+        (false, None) if place.on_trial => "canary",
         (false, None) => "behind",
     }
 }

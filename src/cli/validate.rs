@@ -36,7 +36,8 @@ impl Validate {
                 let (repo, alone) = recipes::open_around(app, file)?;
                 if alone {
                     app.ui.notice(format!(
-                        "{} lies in no recipe repository: its folder is taken for one, and its files are looked for there",
+                        "{} is not in a recipe repository: its folder is used as one, and the \
+                         files that it names are looked for there",
                         file.display()
                     ));
                 }
@@ -55,8 +56,9 @@ impl Validate {
         }
         for place in self.passwords(&repo, files)? {
             app.ui.warning(format!(
-                "{place}: an address with a password, which everybody has who reads the recipe; \
-                 the site's mirrors belong into imgforge.yaml, and what a step needs into `secrets:`"
+                "{place}: an address with a password, which everybody can see who reads the \
+                 recipe; the site's mirrors belong into imgforge.yaml, and what a step needs into \
+                 `secrets:`"
             ));
         }
         match self.files.len() {

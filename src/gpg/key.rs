@@ -28,8 +28,8 @@ fn private(home: &Path) -> Result<()> {
     let what = || Error::host(format!("{} is not private", home.display()));
     match fault {
         Some(fault) => {
-            let mend = fault.mend.unwrap_or_default();
-            Err(what().cause(fault.why).hint(format!("`{mend}`")))
+            let fix = fault.mend.unwrap_or_default();
+            Err(what().cause(fault.why).hint(format!("`{fix}`")))
         }
         None if open => Err(what()
             .cause("gpg keeps secret keys there")

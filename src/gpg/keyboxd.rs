@@ -24,7 +24,7 @@ pub(super) fn refuse() -> Result<()> {
         return Ok(());
     };
     Err(
-        Error::host("gpg ignores the keyrings that it is told, so that nothing can be verified")
+        Error::host("gpg cannot verify anything: it ignores the keyrings that imgforge names")
             .cause(format!("{} has `use-keyboxd`", file.display()))
             .hint("remove that line; `virt-builder` fails with it, too"),
     )

@@ -82,7 +82,7 @@ impl Signers {
             (None, None) => match &self.known {
                 Some(known) => known.clone(),
                 None => {
-                    let none = || Error::usage("nobody says whose signatures count");
+                    let none = || Error::usage("no trusted key is set");
                     return Keyring::read(offered.ok_or_else(none)?, None);
                 }
             },

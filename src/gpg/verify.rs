@@ -69,8 +69,10 @@ pub fn verify_any(signed: &[u8], keyring: &Path) -> Result<String> {
         line.starts_with("[GNUPG:] VALIDSIG ") && line.split(' ').nth(10) == Some(OF_TEXT)
     };
     if !(has("GOODSIG") && status.lines().any(of_text)) {
-        return Err(Error::gate("none of the keys that signed it counts here")
-            .cause(format!("the keys that count are in {}", keyring.display())));
+        return Err(
+            Error::gate("none of the keys that signed it is trusted here")
+                .cause(format!("the trusted keys are in {}", keyring.display())),
+        );
     }
     let bytes = std::fs::read(&text).doing(doing)?;
     String::from_utf8(bytes)

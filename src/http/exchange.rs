@@ -70,7 +70,7 @@ impl Exchange {
     ) -> Result<(Exchange, Head), Fault> {
         if super::is_silent() {
             return Err(Fault::Final(
-                Error::host(format!("nobody is asked for {url}"))
+                Error::host(format!("{url} is not fetched"))
                     .cause("the build is --offline and --locked: no request leaves this host")
                     .hint("build once with --locked and without --offline"),
             ));
@@ -140,7 +140,7 @@ impl Exchange {
 
     fn stalled(&self) -> Fault {
         let limit = crate::units::elapsed(self.stall);
-        Fault::Passing(format!("the server sent next to nothing for {limit}"), None)
+        Fault::Passing(format!("the server sent almost nothing for {limit}"), None)
     }
 }
 
@@ -275,7 +275,7 @@ fn no_tunnel(why: &str) -> Option<Error> {
     let hint = match status {
         407 => "name user and password: https_proxy=http://USER:PASSWORD@HOST:PORT",
         408 | 425 | 429 => return None,
-        _ => "ask whoever runs the proxy, or name the host in no_proxy if it is reached without",
+        _ => "ask the proxy's administrator, or name the host in no_proxy if it is reached without",
     };
     let status = super::stream::status_text(status);
     Some(Error::stage(format!("the proxy answered {status}")).hint(hint))

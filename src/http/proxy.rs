@@ -198,7 +198,8 @@ impl Agents {
             return None;
         };
         let what = format!("{name} does not name a proxy that imgforge can use");
-        let hint = format!("{name}=http://HOST:PORT, or unset it; other kinds are not spoken");
+        let hint =
+            format!("{name}=http://HOST:PORT, or unset it; other kinds of proxy are not supported");
         Some(Error::host(what).hint(hint))
     }
 

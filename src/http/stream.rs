@@ -171,7 +171,7 @@ impl<'a> Stream<'a> {
         }
         let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_block_device() {
-            return Err(Error::usage(format!("{} is no file", path.display()))
+            return Err(Error::usage(format!("{} is not a file", path.display()))
                 .hint("name a file, not a pipe or a device"));
         }
         file.seek(SeekFrom::Start(self.at)).doing(doing)?;
@@ -314,7 +314,7 @@ impl<'a> Stream<'a> {
                 seen.push(next);
                 continue;
             };
-            let error = Error::stage(wrong).hint("tell whoever runs the server");
+            let error = Error::stage(wrong).hint("tell the server's administrator");
             return Err(Fault::Final(error));
         }
     }
@@ -349,7 +349,7 @@ fn given_up(url: &Url, why: &str, times: u32) -> Error {
     Error::stage(format!("reading {url} failed{times}"))
         .cause(why)
         .hint(format!(
-            "{CHECK}; the same command goes on where this one stopped"
+            "{CHECK}; the same command resumes where this one stopped"
         ))
 }
 

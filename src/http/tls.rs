@@ -53,13 +53,13 @@ pub(super) fn refusal(error: &ureq::Error) -> Option<Error> {
     Some(match found {
         // Another authority may have the name of a trusted one.
         Tls::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => certificate(
-            "nobody whom this host trusts has signed the server's certificate",
-            "if it is your site's own, name the file of its authority: SSL_CERT_FILE=FILE, or add \
-             it to the host's",
+            "the server's certificate is not signed by an authority that this host trusts",
+            "if it is your site's own authority, name the file of its certificate: \
+             SSL_CERT_FILE=FILE, or add it to the host's",
         ),
         Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => certificate(
             "the server's certificate has expired",
-            "tell whoever runs the server, and see that the clock of this host is right",
+            "tell the server's administrator, and see that the clock of this host is right",
         ),
         Tls::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => certificate(
             "the server's certificate is not valid yet",
@@ -95,5 +95,5 @@ fn other_name(presented: &[String]) -> Error {
     Error::stage(format!(
         "the server's certificate is for other names{names}"
     ))
-    .hint("write the address with a name of the certificate, or tell whoever runs the server")
+    .hint("write the address with a name of the certificate, or tell the server's administrator")
 }

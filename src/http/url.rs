@@ -39,7 +39,7 @@ impl Url {
         let scheme = ["http", "https", "file", "oci"]
             .into_iter()
             .find(|known| scheme.eq_ignore_ascii_case(known))
-            .ok_or_else(|| wrong(&format!("imgforge does not speak `{scheme}`")))?;
+            .ok_or_else(|| wrong(&format!("imgforge does not support `{scheme}:`")))?;
         if rest.contains(|c: char| c.is_control() || (scheme != "file" && c == ' ')) {
             return Err(wrong("it contains a blank or a control character"));
         }
@@ -57,8 +57,8 @@ impl Url {
             (_, "") => return Err(wrong("it names no host")),
             (_, host) if !has_port(host) => {
                 return Err(wrong(
-                    "what follows the colon is no port; in a password a `/` is written `%2F`, \
-                     a `?` `%3F`, a `#` `%23`",
+                    "what follows the colon is not a port; in a password a `/` is written `%2F`, a \
+                     `?` `%3F`, a `#` `%23`",
                 ));
             }
             _ => {}
@@ -180,17 +180,17 @@ impl Url {
         let (to, why) = match url.scheme {
             "file" => (
                 "a file of this host",
-                "only what is on this host may name its files",
+                "only a file of this host may name other files of this host",
             ),
             _ => (
                 "plain http",
-                "on that way anybody could change what is read",
+                "on that way, anybody between here and there could change what is read",
             ),
         };
         Err(
             Error::stage(format!("{self} leads to {to}: `{}`", hidden(reference)))
                 .cause(why)
-                .hint("tell whoever runs the server; nothing of it was used"),
+                .hint("tell the server's administrator; nothing of it was used"),
         )
     }
 
@@ -207,8 +207,8 @@ impl Url {
         if path.split('/').all(plain) && !path.contains(['?', '#']) {
             return self.as_directory().joined(&format!("./{path}"));
         }
-        Err(Error::gate(format!("`{path}` is no path below {self}"))
-            .hint("tell the owner of what names it; nothing of it was used"))
+        Err(Error::gate(format!("`{path}` is not a path below {self}"))
+            .hint("tell the owner of the file that names it; nothing of it was used"))
     }
 
     fn joined(&self, reference: &str) -> Result<Self> {
@@ -216,7 +216,7 @@ impl Url {
             return Self::parse(reference).map_err(|error| {
                 Error::stage(format!("{self} leads to `{}`", hidden(reference)))
                     .cause(error.message())
-                    .hint("tell whoever runs the server; nothing of it was used")
+                    .hint("tell the server's administrator; nothing of it was used")
             });
         }
         let Url {

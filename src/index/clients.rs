@@ -78,7 +78,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Problem> {
                 break;
             }
             Some(_) if field(number, line).is_some() => Token::Field,
-            Some(_) => return Err(problem(number, "this is no line of an index")),
+            Some(_) => return Err(problem(number, "this line does not belong into an index")),
         };
         found.push((number, token));
     }

@@ -30,7 +30,8 @@ impl FromStr for Network {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         match (bridge, name) {
             (_, name) if name.is_empty() || !name.chars().all(plain) => Err(format!(
-                "`{text}` is no network; write `user`, the name of a libvirt network, or `bridge:NAME`"
+                "`{text}` is not a network; write `user`, the name of a libvirt network, or \
+                 `bridge:NAME`"
             )),
             (Some(bridge), _) => Ok(Network::Bridge(bridge.to_owned())),
             (None, "user") => Ok(Network::User),

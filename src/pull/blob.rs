@@ -111,7 +111,9 @@ impl Blob<'_> {
                         "the signed index of `{}` names it",
                         self.image.name
                     ))
-                    .hint("tell the repository's owner; `imgforge repo verify` finds what lacks"));
+                    .hint(
+                        "tell the repository's owner; `imgforge repo verify` finds what is missing",
+                    ));
             }
             opened => opened.doing(doing)?,
         };

@@ -69,7 +69,7 @@ impl Blob<'_> {
                     if !helped {
                         return Err(self.wrong(found));
                     }
-                    let notice = "what was here already does not fit: everything is fetched anew";
+                    let notice = "the part that was here does not fit: fetching everything again";
                     self.ui.ui().notice(notice);
                 }
             }

@@ -49,7 +49,7 @@ pub fn put(store: &Store, ledger: &Ledger, blob: &Blob<'_>) -> Result<()> {
             blob.url
         ))
         .cause(format!("expected sha512 {}, found {found}", blob.sha512))
-        .hint("use nothing of it"));
+        .hint("do not use it"));
     }
     let facts = Kept {
         sha512: found,

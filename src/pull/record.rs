@@ -49,7 +49,7 @@ pub fn beside(
     let bytes = bytes.ok_or_else(|| Error::stage(format!("{url} does not exist")))?;
     if hex::encode(Sha512::digest(&bytes)) != file.sha512 {
         return Err(Error::gate(format!("{url} is not what was signed"))
-            .hint("ask the repository's owner, and use nothing of it until then"));
+            .hint("ask the repository's owner, and do not use it until then"));
     }
     Ok(Some(bytes))
 }

@@ -188,8 +188,11 @@ impl Session<'_> {
         let text = url.to_string();
         let parts = text.split_once(BETWEEN);
         let parts = parts.and_then(|(own, rest)| Some((own, rest.split_once('/')?)));
-        let (own, (tag, path)) =
-            parts.ok_or_else(|| Error::usage(format!("`{url}` is no file in a registry")))?;
+        let (own, (tag, path)) = parts.ok_or_else(|| {
+            Error::usage(format!(
+                "`{url}` is not the address of a file in a registry"
+            ))
+        })?;
         let address: OciAddress = own.parse().map_err(Error::usage)?;
         let mut known = self.registries.0.lock().unpoisoned();
         let files = match known.get(&address) {
@@ -223,7 +226,7 @@ impl TaggedFiles {
         let manifest = bytes.map(|bytes| {
             Manifest::read(&bytes).map(Arc::new).ok_or_else(|| {
                 let address = self.registry.address();
-                Error::gate(format!("{address}:{tag} is no image of imgforge"))
+                Error::gate(format!("{address}:{tag} is not an image of imgforge"))
                     .cause("it is a container, or something else")
                     .hint("name one that `imgforge repo copy oci://…` has put there")
             })
@@ -330,14 +333,15 @@ impl<'s> Source<'s> {
 
 fn digest(blob: &Descriptor, url: &Url) -> Result<crate::digest::Sha256> {
     blob.digest().ok_or_else(|| {
-        Error::gate(format!("{url} has a digest that is none of SHA-256"))
+        Error::gate(format!("the digest of {url} is not a SHA-256"))
             .hint("tell the repository's owner")
     })
 }
 
 fn lost(url: &Url) -> Error {
     Error::stage(format!("{url} is not in the registry, or damaged there")).hint(
-        "its owner puts it there with the next `imgforge repo copy`; ask who runs the registry why it is gone",
+        "its owner puts it there with the next `imgforge repo copy`; ask the registry's \
+         administrator why it is gone",
     )
 }
 

@@ -167,7 +167,7 @@ impl<'a> Trust<'a> {
             }
             if asked == 1 {
                 self.session.ui.notice(format!(
-                    "{url} is older than what was seen there before: it is asked for again"
+                    "{url} is older than what was seen there before: fetching it again"
                 ));
             }
         }
@@ -279,7 +279,7 @@ fn older(url: &Url, newer: &Newer) -> Error {
     match (url.local(), age < DAY) {
         (None, true) => error.cause(format!("it was asked for {ASKED} times")).hint(format!(
             "the newer one is {shown} old: if one server of several lags behind, the same command \
-             works later, or with the address of another; if it goes on for a day, ask the \
+             works later, or with the address of another; if that lasts for a day, ask the \
              repository's owner; `imgforge pull --allow-older` takes it all the same"
         )),
         (_, true) => error.hint(
@@ -337,7 +337,7 @@ fn offered(session: &Session<'_>, place: &RemoteRepository) -> Result<Option<Vec
 
 fn first_use(session: &Session<'_>, place: &RemoteRepository) -> Error {
     let error = Error::gate(format!(
-        "nobody says whose signature on {} counts",
+        "cannot verify the signature of {}: no trusted key is set",
         place.index
     ));
     let offered = offered(session, place).ok().flatten();
@@ -345,9 +345,12 @@ fn first_use(session: &Session<'_>, place: &RemoteRepository) -> Error {
         Some(keyring) => {
             let keys = keyring.fingerprints.join(" and ");
             error
-                .cause(format!("it offers the key {keys}, as anybody could"))
+                .cause(format!(
+                    "it offers the key {keys}, which anybody could have put there"
+                ))
                 .hint(format!(
-                    "if its owner says the same: --fingerprint {}, once, or `fingerprint:` in imgforge.yaml",
+                    "if its owner confirms this key: --fingerprint {}, once, or `fingerprint:` in \
+                     imgforge.yaml",
                     keyring.fingerprints.first().map_or("FP", String::as_str)
                 ))
         }

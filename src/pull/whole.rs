@@ -54,7 +54,7 @@ fn fetch(session: &Session<'_>, image: &Image, ui: &StageUi) -> Result<File> {
     if size.saturating_add(RESERVE.as_bytes()) > free.as_bytes() {
         let (size, free) = (Size::bytes(size).human(), free.human());
         return Err(Error::host(format!(
-            "the blob of `{}` has {size}, and only {free} of memory are free",
+            "the blob of `{}` has {size}, and only {free} of memory is free",
             image.name
         ))
         .cause(format!(

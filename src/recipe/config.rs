@@ -110,7 +110,7 @@ pub struct RepositoryPlace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<Address>,
     /// The file of the public key that clients of this host trust; relative paths start at this
-    /// file. Default: what `imgforge pull` was told before.
+    /// file. Default: the key that `imgforge pull` remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The fingerprint of that key: without `key` it is taken from gpg's keyring or from the
@@ -123,8 +123,8 @@ pub struct RepositoryPlace {
     /// What is special about a channel, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub channels: BTreeMap<String, ChannelRules>,
-    /// A file with the public keys whose signatures count, armoured or not, kept outside the
-    /// repository: who can write there cannot change it. Default: the key that this host signs it
+    /// A file with the trusted keys, armoured or not, kept outside the repository: who can write
+    /// there cannot change it. Default: the key that this host signs it
     /// with, else the one that it had at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_signers: Option<String>,
@@ -180,7 +180,7 @@ impl RepositoryPlace {
     }
 }
 
-/// A program that is told of changes.
+/// A program that runs after a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HookCall {
@@ -210,8 +210,8 @@ pub struct StoreConfig {
     pub remote: Option<OciAddress>,
     /// Whether what is finished here is put there, too, signed by `signing-key`.
     pub push: bool,
-    /// A file with the public keys whose entries of the shared store count, as gpg exports them; relative
-    /// paths start at this file. Entries that none of them has signed do not exist.
+    /// A file with the trusted keys of the shared store, as gpg exports them; relative paths start at
+    /// this file. Entries that none of them has signed are not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_signers: Option<String>,
 }

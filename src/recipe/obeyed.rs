@@ -60,16 +60,19 @@ fn is_everybodys(dir: &Path) -> bool {
 
 fn refused(root: &Path, fault: &Fault) -> Error {
     let (shown, word) = (root.display(), quote(&root.to_string_lossy()));
-    let mend = fault.mend.as_ref();
-    let mend = mend.map(|mend| format!("`{mend}`, or work in another directory"));
-    let mend = mend.unwrap_or_else(|| "work in another directory".into());
-    Error::host(format!("the recipe repository {shown} is not obeyed"))
+    let fix = fault.mend.as_ref();
+    let fix = fix.map(|fix| format!("`{fix}`, or work in another directory"));
+    let fix = fix.unwrap_or_else(|| "work in another directory".into());
+    Error::host(format!("the recipe repository {shown} is not trusted"))
         .cause(&fault.why)
-        .cause("who can write there would choose hooks, keys and the state directory of this user")
+        .cause(
+            "other users can write there, and would choose hooks, keys and the state directory of \
+             this user",
+        )
         .hint(match is_everybodys(root) {
-            true => mend,
+            true => fix,
             false => format!(
-                "if you trust all who can, `export {TRUST}={word}`, or --trust {word}; else {mend}"
+                "if you trust all of them, `export {TRUST}={word}`, or --trust {word}; else {fix}"
             ),
         })
 }
@@ -112,7 +115,7 @@ mod tests {
                 } else {
                     "chmod go-w"
                 };
-                for part in ["is not obeyed", mend, "IMGFORGE_TRUST=", "--trust"] {
+                for part in ["is not trusted", mend, "IMGFORGE_TRUST=", "--trust"] {
                     assert!(text.contains(part), "{name}: no `{part}` in {text}");
                 }
                 // Not taken for none, either.
@@ -127,7 +130,7 @@ mod tests {
         // As /tmp: who may make a file there may make this one.
         set(&root, 0o1777);
         let text = Repo::open(&root).unwrap_err().render();
-        assert!(!text.contains("trust"), "{text}");
+        assert!(!text.contains("--trust"), "{text}");
         set(&root, 0o755);
         // Those above may be: there each renames what is their own.
         set(root.parent().unwrap(), 0o1777);

@@ -9,8 +9,8 @@ use super::schema;
 use crate::steps::{self, KINDS};
 
 const HEAD: &str = "# The recipe\n\n\
-    Every key of a recipe and of `imgforge.yaml`. This page is generated from the program's types: \
-    `imgforge schema --markdown` prints it, `imgforge schema` prints the JSON schema for editors.\n\n\
+    Every key of a recipe and of `imgforge.yaml`. This page is generated from the program's types; \
+    `imgforge schema` prints the JSON schema for editors.\n\n\
     * Sizes carry a unit (`10GiB`), durations too (`90m`).\n\
     * Paths are relative to the root of the repository and stay in it; installation media and \
     imported images may have absolute paths.\n\

@@ -72,7 +72,7 @@ fn value(name: &str, secret: &Secret, root: &Path) -> Result<Vec<u8>> {
         Secret::Env(variable) => std::env::var_os(variable)
             .map(std::os::unix::ffi::OsStringExt::into_vec)
             .ok_or_else(|| {
-                Error::usage(format!("the secret `{name}` is not there"))
+                Error::usage(format!("the secret `{name}` has no value"))
                     .cause(format!("the environment variable {variable} is not set"))
                     .hint(format!(
                         "set it, or change `secrets: {{{name}: …}}` in the recipe"

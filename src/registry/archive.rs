@@ -56,8 +56,8 @@ impl Registry {
         match image.media_type.as_str() {
             // A list of images has no lists.
             INDEX if tag.is_some() => {
-                let list =
-                    Index::read(&bytes).ok_or_else(|| archive.damaged("a list in it is none"))?;
+                let list = Index::read(&bytes)
+                    .ok_or_else(|| archive.damaged("a list in it cannot be read"))?;
                 for one in &list.manifests {
                     sent += self.push_image(archive, one, None)?.1;
                 }
@@ -65,7 +65,7 @@ impl Registry {
             MANIFEST => {
                 let manifest = Manifest::read(&bytes);
                 let manifest =
-                    manifest.ok_or_else(|| archive.damaged("a manifest in it is none"))?;
+                    manifest.ok_or_else(|| archive.damaged("a manifest in it cannot be read"))?;
                 for blob in manifest.layers.iter().chain([&manifest.config]) {
                     let (digest, part) = archive.blob(blob)?;
                     if self.push_part(&digest, &archive.file, part)? {
@@ -124,7 +124,7 @@ impl Archive {
     /// The digest of a blob, and where it lies; that its bytes have it, the registry says.
     fn blob(&self, blob: &Descriptor) -> Result<(Sha256, (u64, u64))> {
         let digest = blob.digest();
-        let digest = digest.ok_or_else(|| self.damaged("a digest in it is none of SHA-256"))?;
+        let digest = digest.ok_or_else(|| self.damaged("a digest in it is not a SHA-256"))?;
         let part = self.members.get(&place(&digest)).copied();
         let part = part.filter(|(_, size)| *size == blob.size);
         let part = part.ok_or_else(|| self.damaged("a blob is missing in it, or cut"))?;

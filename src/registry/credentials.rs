@@ -128,7 +128,7 @@ fn in_file(path: &Path, address: &OciAddress) -> Result<Option<Credentials>> {
     let file: File = serde_json::from_slice(&text).map_err(|cause| {
         let (line, column) = (cause.line(), cause.column());
         unread(format!(
-            "it is no file of credentials: line {line}, column {column}"
+            "it is not a file of credentials: line {line}, column {column}"
         ))
     })?;
     let host = address.host();

@@ -96,7 +96,7 @@ impl Registry {
         {
             let what = format!("{} has another manifest as {reference}", self.address);
             return Err(
-                Error::gate(what).hint("ask whoever runs the registry; nothing of it was used")
+                Error::gate(what).hint("ask the registry's administrator; nothing of it was used")
             );
         }
         Ok(found)
@@ -182,8 +182,8 @@ impl Registry {
             }
         }
         Err(
-            Error::stage(format!("{} lists its tags without an end", self.address))
-                .hint("ask whoever runs the registry; nothing of it was used"),
+            Error::stage(format!("{} never ends its list of tags", self.address))
+                .hint("ask the registry's administrator; nothing of it was used"),
         )
     }
 
@@ -266,7 +266,7 @@ impl Registry {
         let ours = format!("sha256:{}", digest.as_str());
         match reply.header("docker-content-digest") {
             Some(theirs) if theirs.starts_with("sha256:") && theirs != ours => {
-                let what = format!("{} took other bytes than it was sent", self.address);
+                let what = format!("{} stored other bytes than it was sent", self.address);
                 Err(Error::stage(what).cause(format!("it has {theirs}, and was sent {ours}")))
             }
             _ => Ok(()),
@@ -303,7 +303,8 @@ impl Registry {
         let mut v2 = self.base.to_string();
         v2.truncate(v2.find("/v2/").map_or(v2.len(), |at| at + "/v2/".len()));
         format!(
-            "`curl -i {v2}` shows whether it can be reached; the same command goes on where this one stopped"
+            "`curl -i {v2}` shows whether it can be reached; the same command resumes where this \
+             one stopped"
         )
     }
 
@@ -333,7 +334,7 @@ impl Registry {
 pub fn check_prefix(prefix: &str) -> Result<()> {
     OciAddress::below(prefix, "x").map(drop).map_err(|_| {
         let prefix = crate::address::hide(prefix);
-        Error::usage(format!("`{prefix}` is no place in a registry"))
+        Error::usage(format!("`{prefix}` is not a place in a registry"))
             .hint("write `oci://HOST/PREFIX`, such as `oci://registry.example.org/images`")
     })
 }

@@ -75,10 +75,10 @@ impl Registry {
             }
         }
         Err(Error::stage(format!(
-            "others write {}:{tag}, too, again and again",
+            "other commands keep writing {}:{tag} at the same time",
             self.address()
         ))
-        .hint("the same command goes on where this one stopped; run one at a time"))
+        .hint("the same command resumes where this one stopped; run one at a time"))
     }
 
     /// What is about the manifest with a digest, by the API or the tag.

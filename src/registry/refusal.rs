@@ -22,8 +22,8 @@ impl Registry {
                 "`docker login {host}` or `podman login {host}` as a user who may do it",
                 host = self.address.host()
             ),
-            413 | 507 => "it has no room for this: ask whoever runs the registry".to_owned(),
-            _ => "ask whoever runs the registry; its log says more".to_owned(),
+            413 | 507 => "it has no room for this: ask the registry's administrator".to_owned(),
+            _ => "ask the registry's administrator; its log says more".to_owned(),
         })
     }
 }

@@ -115,7 +115,7 @@ impl Access {
             let what = format!("{} wants passwords sent over plain http", self.address);
             return Err(Error::gate(what)
                 .cause(format!("its token service is {realm}"))
-                .hint("tell whoever runs the registry; nothing was sent"));
+                .hint("tell the registry's administrator; nothing was sent"));
         }
         let request = challenge.request(&realm, credentials::of(&self.address)?.as_ref())?;
         let reply = client.send(&request, LARGEST_ANSWER)?;

@@ -63,7 +63,8 @@ impl Registry {
             if failures > self.limits.retries {
                 let what = format!("sending a blob to {} failed {failures} times", self.address);
                 return Err(Error::stage(what).cause(why).hint(
-                    "the registry's log says why, a full disk perhaps; the same command goes on where this one stopped",
+                    "the registry's log says why, a full disk perhaps; the same command resumes \
+                     where this one stopped",
                 ));
             }
             self.client.pause(failures, None)?;
@@ -149,7 +150,7 @@ impl Registry {
                 upload.location = next.unwrap_or_else(|| upload.location.clone());
                 return Ok(match upload.at > start {
                     true => Sent::Some,
-                    false => Sent::Nothing("the registry kept nothing of what it was sent".into()),
+                    false => Sent::Nothing("the registry lost what it was sent".into()),
                 });
             }
             413 if upload.chunk > SMALL_CHUNK && size > SMALL_CHUNK => {

@@ -54,7 +54,7 @@ pub(super) fn open(root: &Path, path: &Path) -> std::io::Result<File> {
     let file = File::from(openat(&dir, name, flags, Mode::empty())?);
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(IoError::new(ErrorKind::InvalidInput, "it is no file")),
+        false => Err(IoError::new(ErrorKind::InvalidInput, "it is not a file")),
     }
 }
 

@@ -149,9 +149,9 @@ fn overtaken(from: &Path, to: &Path, (ours, theirs): (Option<u64>, Option<u64>))
     };
     let error = Error::gate(format!("{} {what}", from.display()));
     error.cause(cause).hint(
-        "copy the newer one back, if nothing was published since; to go on from what is there, \
-         `imgforge channel renew --allow-older` there, which counts on from what that host has seen, \
-         or another directory",
+        "copy the newer one back, if nothing was published since; to continue from what is there, \
+         `imgforge channel renew --allow-older` there, which continues the numbers that that host \
+         has seen, or another directory",
     )
 }
 
@@ -221,7 +221,8 @@ fn nobody_says(from: &Path, to: &Path, key: &str) -> Error {
         from.display()
     ))
     .cause(
-        "its key was changed since the last copy, or somebody who can write there signs with his own",
+        "its key was changed since the last copy, or somebody who can write there signs with \
+         another key",
     )
     .hint(
         "if its owner has changed it, write the new key's fingerprint as `fingerprint:` of the \
@@ -237,7 +238,7 @@ fn older(path: &Path, when: Timestamp, copy: &Path, newer: Timestamp) -> Error {
     ))
     .cause("somebody put an old state back, or restored a backup")
     .hint(
-        "copy the newer one back, if nothing was published since; to go on from the older one, \
+        "copy the newer one back, if nothing was published since; to continue from the older one, \
          `imgforge channel renew --allow-older` there, or another directory",
     )
 }

@@ -63,12 +63,14 @@ pub(super) fn refuse_old<'a>(
         }
         let end = claims.valid_until.filter(|end| *end <= now);
         if let Some(end) = end.filter(|_| !age.may_have_expired()) {
-            return Err(Error::gate(format!("{} was valid until {end:.0}", path(text)))
-                .cause("nobody has signed anything here since, or somebody put an old state back")
-                .hint(
-                    "if `imgforge channel history` shows all that happened, `imgforge channel renew` \
-                     signs it anew; else restore the newest state from a backup or a copy",
-                ));
+            return Err(
+                Error::gate(format!("{} was valid until {end:.0}", path(text)))
+                    .cause("nothing was signed here since, or somebody put an old state back")
+                    .hint(
+                        "if `imgforge channel history` shows all that happened, `imgforge channel \
+                     renew` signs it again; else restore the newest state from a backup or a copy",
+                    ),
+            );
         }
     }
     let named = claims().any(|(_, claims)| claims.repository.is_some());
@@ -143,8 +145,8 @@ pub(super) fn refuse_gone(
         ))
         .cause("somebody put an old state back, or restored a part of a backup")
         .hint(
-            "restore all of the newest state from a backup or a copy; to go on without, as there is \
-             none, `imgforge channel renew --allow-older` signs anew what is here",
+            "restore all of the newest state from a backup or a copy; to continue without, as \
+             there is none, `imgforge channel renew --allow-older` signs again what is here",
         )),
     }
 }
@@ -224,7 +226,7 @@ fn nameless(path: &str) -> Error {
     .cause("an older one was put in its place, or an older imgforge has published here")
     .hint(
         "publish with one version of imgforge; if what is here is right, `imgforge channel renew \
-         --allow-older` signs everything anew",
+         --allow-older` signs everything again",
     )
 }
 
@@ -235,8 +237,8 @@ fn older(path: &str, newer: &Newer) -> Error {
     ))
     .cause("somebody put an old state back, or restored a backup")
     .hint(
-        "restore the newest state from a backup or a copy; to go on from this one, as what came \
-         after it is lost, `imgforge channel renew --allow-older` signs it anew",
+        "restore the newest state from a backup or a copy; to continue from this one, as what came \
+         after it is lost, `imgforge channel renew --allow-older` signs it again",
     )
 }
 
@@ -261,10 +263,10 @@ fn refuse_earlier(
     ))
     .cause("somebody put an old state back, or restored a backup")
     .hint(format!(
-        "restore the newest state from a backup or a copy; to go on from this one, as what came \
-         after it is lost, `imgforge channel renew --allow-older` signs it anew, with a number above \
-         all that the host has seen that does so; if that knows less than this one, remove {}, what \
-         this host remembers of the repository",
+        "restore the newest state from a backup or a copy; to continue from this one, as what came \
+         after it is lost, `imgforge channel renew --allow-older` signs it again, with a number \
+         above all that the host has seen that does so; if that knows less than this one, remove \
+         {}, what this host remembers of the repository",
         seen.dir().display()
     )))
 }

@@ -130,11 +130,11 @@ impl Repository {
             return Ok(id);
         }
         Err(Error::gate(format!(
-            "{} has no {PATH}, and nothing that counts here says which repository it is",
+            "{} has no {PATH}, and no signed file here says which repository it is",
             self.root.display()
         ))
         .cause(format!(
-            "{} is not signed by a key that signs here",
+            "{} is not signed by a key of this repository",
             paths.join(" and ")
         ))
         .hint(format!(

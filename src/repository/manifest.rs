@@ -189,7 +189,8 @@ impl<T: DeserializeOwned> Recorded<T> {
     /// When a version with another idea of it has written it.
     pub fn read(&self) -> Result<T> {
         T::deserialize(&self.json).map_err(|cause| {
-            Error::gate("a part of the manifest is not what this imgforge knows").cause(cause)
+            Error::gate("this version of imgforge does not know a part of the manifest")
+                .cause(cause)
         })
     }
 }

@@ -88,7 +88,7 @@ impl CopySource<'_> {
         let to = std::path::absolute(to).doing(doing)?;
         if to.starts_with(self.root) || self.root.starts_with(&to) {
             return Err(Error::usage(format!(
-                "{} and {} lie in each other",
+                "one of {} and {} lies in the other",
                 to.display(),
                 self.root.display()
             ))
@@ -137,7 +137,7 @@ impl CopySource<'_> {
             let finished = lock::hold(self.root, self.steps);
             drop(finished.map_err(|error| {
                 error.within(format!(
-                    "{} has a publication that its publisher, killed, did not finish",
+                    "{} has an unfinished publication: its publisher was killed",
                     self.root.display()
                 ))
             })?);

@@ -141,7 +141,7 @@ fn read(root: &Path, name: &str) -> Result<Packages> {
     serde_json::from_slice(&bytes).map_err(|cause| {
         Error::stage(format!("{} is damaged", root.join(path).display()))
             .cause(cause)
-            .hint(format!("the next publication of {name} writes it anew"))
+            .hint(format!("the next publication of {name} writes it again"))
     })
 }
 

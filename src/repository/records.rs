@@ -158,7 +158,7 @@ impl Image {
 
 /// A record that no imgforge has written; nothing is done with the others until it is gone.
 fn damaged(path: &Path, why: &str) -> Error {
-    Error::gate(format!("{} is no record of this repository: {why}", path.display()))
+    Error::gate(format!("{} is not a record of this repository: {why}", path.display()))
         .cause("nothing was changed")
         .hint("find out who wrote it, and move it away or restore it from a backup or a copy of the repository")
 }

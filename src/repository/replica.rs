@@ -270,5 +270,5 @@ fn other_text(root: &Path, path: &str) -> Error {
         root.join(path).display()
     ))
     .cause("an older one was put in its place, or another version of imgforge has written it")
-    .hint("its publisher's `imgforge channel renew` signs it anew; what readers find is as before")
+    .hint("its publisher's `imgforge channel renew` signs it again; what readers find is as before")
 }

@@ -107,14 +107,14 @@ impl Keys {
             ..
         } = second;
         Err(Error::gate(format!(
-            "a rotation to the key {fingerprint} was begun here, and no index says so that {} has \
-             signed",
+            "a rotation to the key {fingerprint} was begun here, and no index that {} has signed \
+             says so",
             self.main
         ))
         .cause("an older imgforge began it, or somebody wrote that to .imgforge/keys.json")
         .hint(format!(
-            "if you began it, `imgforge repo rotate-key {fingerprint} --suffix {suffix}` goes on \
-             with it; else `imgforge repo rotate-key --cancel`"
+            "if you began it, `imgforge repo rotate-key {fingerprint} --suffix {suffix}` resumes \
+             it; else `imgforge repo rotate-key --cancel`"
         )))
     }
 }
@@ -192,7 +192,7 @@ impl Repository {
                 "the rotation to {} is not finished",
                 second.fingerprint
             ))
-            .hint("`imgforge repo rotate-key --finish` ends it, and `--cancel` takes it back"));
+            .hint("`imgforge repo rotate-key --finish` ends it, and `--cancel` cancels it"));
         }
         if keys.seconds.iter().any(|second| second.suffix == suffix) {
             return Err(
@@ -246,7 +246,7 @@ impl Repository {
         let second = keys.coming().cloned().ok_or_else(none_begun)?;
         if let Some(why) = second.resting {
             return Err(Error::usage(format!("the new key cannot sign: {why}"))
-                .hint("`imgforge repo rotate-key --cancel` takes the rotation back"));
+                .hint("`imgforge repo rotate-key --cancel` cancels the rotation"));
         }
         let signer = self.signer.with_key(&second.fingerprint, second.own);
         let to = second.fingerprint;
@@ -340,8 +340,8 @@ impl Transaction<'_> {
             let gone = self.under_second(&suffix);
             if !gone.is_empty() {
                 self.repository.ui.warning(format!(
-                    "index-{suffix}.asc is removed, as it would go on to list what is yanked: \
-                     its readers find nothing until its key can sign"
+                    "index-{suffix}.asc is removed, as it would still list what is yanked: its \
+                     readers find nothing until its key can sign"
                 ));
             }
             self.files.extend(gone.into_iter().map(ViewFile::remove));

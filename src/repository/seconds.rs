@@ -170,7 +170,7 @@ fn earlier(state: &State, first: &Signed, ours: &SignedClaims, said: &Said) -> R
     }
     let over = said.valid_until.filter(|end| *end <= Timestamp::now());
     if over.is_some() || said.valid_until.is_none() {
-        let error = Error::gate("it does not count any more");
+        let error = Error::gate("it is not valid any more");
         return Err(error.cause(
             "its key has not signed since; `imgforge repo rotate-key --cancel` ends that rotation",
         ));

@@ -93,8 +93,8 @@ impl RememberedRepository {
             Err(cause) => format!("it cannot be put aside: {cause}"),
         };
         ui.warning(format!(
-            "what this host remembers of {} is damaged ({}: {cause}) and counts for nothing: whose \
-             signatures count and what is the newest must be seen anew; {kept}",
+            "what this host remembers of {} is damaged ({}: {cause}) and is not used: its trusted \
+             keys and its newest state have to be learned again; {kept}",
             self.base,
             file.display()
         ));
@@ -249,7 +249,7 @@ impl RememberedRepository {
     /// What to do where the repository was made anew.
     pub(crate) fn anew(&self) -> String {
         format!(
-            "if it was made anew, remove {}, what this host remembers of it",
+            "if it was made again, remove {}, what this host remembers of it",
             self.dir.display()
         )
     }
@@ -284,7 +284,8 @@ impl RememberedRepository {
         let forget = || {
             let dir = self.dir.display();
             format!(
-                "ask the repository's owner; if it was made anew, remove {dir}, and name its key again"
+                "ask the repository's owner; if it was made again, remove {dir}, and name its key \
+                 again"
             )
         };
         match (&memory.repository, repository) {
@@ -307,7 +308,7 @@ impl RememberedRepository {
         let claimed = memory.claimed.contains(&address.to_string());
         if claimed && !mark.claims && !older {
             return Err(Error::gate(format!(
-                "{address} does not say any more until when it counts"
+                "{address} does not say any more until when it is valid"
             ))
             .cause(REPLAY)
             .hint("ask the repository's owner"));
@@ -332,7 +333,7 @@ pub(crate) fn refuse_future(what: &str, when: Timestamp) -> Result<()> {
     .cause(format!("this host's clock says {now:.0}"))
     .hint(
         "set this host's clock, if it is wrong; else the publisher's was: its owner signs \
-                 everything anew with `imgforge channel renew --allow-older`",
+         everything again with `imgforge channel renew --allow-older`",
     ))
 }
 

@@ -121,7 +121,8 @@ impl Set {
             let same = |one: &Channel| one.frozen == wanted.frozen && one.log == wanted.log;
             if !theirs.map_or(ours.is_none(), same) {
                 found.push(format!(
-                    "channels.json says otherwise of the channel `{name}`, as whether it is frozen"
+                    "channels.json contradicts the index of the channel `{name}`, as whether it is \
+                     frozen"
                 ));
             }
             let path = state.index_path(name);

@@ -68,7 +68,7 @@ fn several(root: &Path, keyring: &Keyring) -> Error {
     let file = root.join(KEY_FILE);
     let keys = keyring.fingerprints.join(" and ");
     Error::gate(format!("{} has more than one key", file.display()))
-        .cause(format!("it has {keys}, and nobody has said which one signs"))
+        .cause(format!("it has {keys}, and none of them is set as the trusted one"))
         .hint("find out who put the others there; write the right one's `fingerprint:` in imgforge.yaml")
 }
 
@@ -130,15 +130,16 @@ pub(crate) fn proved(signers: &Signers, seen: &RememberedRepository, ui: &Ui) {
         return;
     };
     if let Err(error) = seen.remember(keyring, ui) {
-        ui.warning(format!("whose signatures count is not remembered: {error}"));
+        ui.warning(format!("the trusted keys cannot be remembered: {error}"));
     }
 }
 
 /// What is told of a key that is not this host's.
 pub(crate) fn stranger(root: &Path, ours: &Keyring) -> String {
     format!(
-        "the key in {} is not {}, with which this host signs, and nobody says that it counts; if the \
-         repository's owner does, write its fingerprint as `fingerprint:` of the repository in imgforge.yaml",
+        "the key in {} is not {}, with which this host signs, and it is not a trusted key; if the \
+         repository's owner confirms it, write its fingerprint as `fingerprint:` of the repository \
+         in imgforge.yaml",
         root.display(),
         ours.fingerprints.join(", ")
     )

@@ -240,7 +240,7 @@ fn take_left(state: &State, read: &mut Vec<Signed>) -> Result<Vec<String>> {
 
 fn left(state: &State, channel: &str) -> String {
     format!(
-        "{} is not signed by a key that counts, as an older imgforge left it, and `{channel}` has no \
+        "{} is not signed by a trusted key, as an older imgforge left it, and `{channel}` has no \
          image: it is replaced",
         state.root.join(state.index_path(channel)).display()
     )

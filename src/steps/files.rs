@@ -192,7 +192,10 @@ impl Files {
     fn entries(&self, root: &Path) -> Result<Vec<ArchiveEntry>> {
         let to = self.to.trim_start_matches('/');
         if !self.to.starts_with('/') || to.split('/').any(|part| part == "..") {
-            return Err(Error::usage(format!("`{}` is no absolute path", self.to)));
+            return Err(Error::usage(format!(
+                "`{}` is not an absolute path",
+                self.to
+            )));
         }
         let mode = self.mode.map(Mode::bits);
         let mut entries = vec![];

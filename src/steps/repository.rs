@@ -56,7 +56,7 @@ impl Kind for Repository {
             let help = "give the step an `id` of letters, digits, `.`, `_` and `-`";
             cx.wrong(
                 node.loc,
-                "the address makes no name for the repository",
+                "no name for the repository can be made from the address",
                 help,
             );
         }
@@ -65,7 +65,10 @@ impl Kind for Repository {
             && (suite.is_empty() || suite.contains(blank))
         {
             let suite_at = at(node, "suite").loc;
-            cx.problem(suite_at, format!("`{suite}` is no suite of a repository"));
+            cx.problem(
+                suite_at,
+                format!("`{suite}` is not a suite of a repository"),
+            );
         }
     }
 
@@ -128,7 +131,7 @@ mod tests {
         let settings = &translate(root.path(), &steps[0]).0["repository.sh"];
         assert!(settings.contains("id=deb.example-a-b\n"), "{settings}");
         let refused = read("- repository: {uri: \"https://-\", suite: a b}").unwrap_err();
-        let nameless = "the address makes no name for the repository";
-        assert_eq!(refused, [nameless, "`a b` is no suite of a repository"]);
+        let nameless = "no name for the repository can be made from the address";
+        assert_eq!(refused, [nameless, "`a b` is not a suite of a repository"]);
     }
 }

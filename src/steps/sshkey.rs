@@ -39,7 +39,10 @@ pub(super) fn mistake(name: &str, text: &str) -> Option<(String, String)> {
     let bad = lines(text).find(|line| !is_line(line))?;
     let (is, help) = if text.contains("PRIVATE KEY") || text.contains("PuTTY-User-Key-File") {
         let public = format!("name the public key, for example {name}.pub");
-        ("is a private key, which must never reach an image", public)
+        (
+            "is a private key, which must never get into an image",
+            public,
+        )
     } else if bad.contains("BEGIN SSH2 PUBLIC KEY") {
         let help = format!("OpenSSH does not read it: `ssh-keygen -i -f {name}` converts it");
         ("is a key in the format of RFC 4716", help)

@@ -62,7 +62,7 @@ impl Kind for System {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "._-/@+:".contains(c));
             if (word.is_empty() || !shaped || word.contains("..")) && !at(node, key).damaged {
-                cx.problem(at(node, key).loc, format!("`{word}` is no {key}"));
+                cx.problem(at(node, key).loc, format!("`{word}` is not a valid {key}"));
             }
         }
         if self.swap.is_some_and(|swap| swap.as_bytes() == 0) {

@@ -164,7 +164,7 @@ fn ssh_key(cx: &mut Check<'_, '_>, key: &str, node: &Node) {
         };
         match include::read_text(&path) {
             Ok(text) => (key, text),
-            Err(why) => return cx.problem(node.loc, format!("{key} is no public key: {why}")),
+            Err(why) => return cx.problem(node.loc, format!("{key} is not a public key: {why}")),
         }
     };
     if let Some((sentence, help)) = sshkey::mistake(name, &text) {

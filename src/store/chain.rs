@@ -94,7 +94,7 @@ fn gone(key: &Key) -> Error {
         "the layer {} that a disk builds on is not in the store any more",
         key.short()
     ))
-    .hint("the same build again makes it, and what builds on it")
+    .hint("run the same build again: it makes the layer, and what builds on it")
 }
 
 fn changed(entry: &Entry) -> Error {
@@ -104,6 +104,6 @@ fn changed(entry: &Entry) -> Error {
         meta.stage, meta.image
     ))
     .cause(format!("it is {}", entry.disk().display()))
-    .cause("nothing of imgforge changes a finished layer: another program did, or the storage")
+    .cause("imgforge never changes a finished layer: another program did, or the storage")
     .hint(format!("{}, and then what builds on it", meta.again()))
 }

@@ -263,7 +263,7 @@ impl Store {
                 F::STAGE
             ))
             .cause("`imgforge gc`, or somebody else, removed it meanwhile")
-            .hint("build again: it is made anew, under another key")),
+            .hint("build again: it is made again, under another key")),
             found => Ok(found),
         }
     }

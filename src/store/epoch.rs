@@ -21,7 +21,8 @@ use crate::units::Span;
 pub(super) const NAME: &str = "refresh epoch";
 
 /// Without its epoch a stage that does not age would have its oldest result again.
-const RENEW: &str = "`imgforge build NAME --refresh` writes that of what ages anew, `--from STAGE` that of another stage";
+const RENEW: &str = "`imgforge build NAME --refresh` renews it for stages that age, `--from STAGE` for another \
+     stage";
 
 /// How a plan treats epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -241,7 +241,7 @@ impl Files {
             true => Ok(()),
             false => Err(changed(
                 &shown,
-                "it has another content or other permissions",
+                "its content or its permissions are different",
             )),
         }
     }
@@ -339,7 +339,10 @@ fn open(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a file",
+        )),
     }
 }
 

@@ -136,8 +136,9 @@ impl Inputs {
         let read = digest::read(path, u64::MAX).doing(|| format!("reading {}", path.display()))?;
         let found = vec![(String::new(), read.found)];
         self.walked(name, path, found, false);
-        String::from_utf8(read.bytes)
-            .map_err(|cause| Error::usage(format!("{} is no text", path.display())).cause(cause))
+        String::from_utf8(read.bytes).map_err(|cause| {
+            Error::usage(format!("{} is not UTF-8 text", path.display())).cause(cause)
+        })
     }
 
     /// Has the stage take a file that the key of the disk below stands for.

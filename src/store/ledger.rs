@@ -63,14 +63,17 @@ impl Item {
                     return Ok(());
                 };
                 if !path.is_absolute() || !path.file_name().is_some_and(is_given) {
-                    return refuse(what, "imgforge gives no such name");
+                    return refuse(what, "imgforge does not give such names");
                 }
                 if found.uid() != ours::me() || !(found.is_dir() || found.is_file()) {
                     return refuse(what, "it is not what this user made");
                 }
             }
             Item::Domain { name, .. } if name.contains('/') => {
-                return refuse(format!("the guest {name}"), "imgforge gives no such name");
+                return refuse(
+                    format!("the guest {name}"),
+                    "imgforge does not give such names",
+                );
             }
             Item::Domain { .. } => {}
             Item::Process { pid, .. } => {

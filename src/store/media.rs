@@ -144,7 +144,9 @@ impl Media<'_> {
                 "the recipe does not say where {} is",
                 url.file_name()
             ))
-            .cause(format!("{url} stands for an address that only you know"))
+            .cause(format!(
+                "{url} is a placeholder for an address that only you know"
+            ))
             .hint("set the recipe's variables: --var NAME=… or `vars:` in imgforge.yaml"));
         }
         if let Some(locked) = self.fetching.locked() {
@@ -304,19 +306,20 @@ fn client(url: &Url, ui: &StageUi) -> Result<Client> {
 }
 
 fn failed(url: &Url, error: Error) -> Error {
-    error
-        .within(format!("downloading {url} failed"))
-        .hint("check the address and http_proxy, then run the same command again: it goes on where it stopped")
+    error.within(format!("downloading {url} failed")).hint(
+        "check the address and http_proxy, then run the same command again: it resumes where \
+             it stopped",
+    )
 }
 
 /// Compares the digest that somebody promised with the one that was found.
 fn compare(what: &str, promised: Option<&str>, found: &str) -> Result<()> {
     match promised {
-        Some(promised) if !promised.eq_ignore_ascii_case(found) => Err(Error::stage(format!(
-            "{what} is not the file that was promised"
-        ))
-        .cause(format!("expected sha256 {promised}, found {found}"))
-        .hint("if the file was changed on purpose, write its new digest into the recipe")),
+        Some(promised) if !promised.eq_ignore_ascii_case(found) => {
+            Err(Error::stage(format!("{what} is not the expected file"))
+                .cause(format!("expected sha256 {promised}, found {found}"))
+                .hint("if the file was changed on purpose, write its new digest into the recipe"))
+        }
         _ => Ok(()),
     }
 }

@@ -48,7 +48,7 @@ pub use entry::{Entry, Facts, Layer, Meta, Unreadable, to_json};
 use ledger::{Item, Ledger, Record};
 
 /// What to do about a damaged note, if nothing hangs on what it said.
-const FOUND_ANEW: &str = "remove it: what it remembered is found out anew, or asked for";
+const FOUND_ANEW: &str = "remove it: what it remembered is found out again, or asked for";
 
 /// The name of a layer's disk in its entry.
 pub const DISK: &str = "disk.qcow2";

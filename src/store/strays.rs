@@ -41,7 +41,7 @@ impl Kind {
             Kind::Entry(_) => {
                 "an entry that this imgforge cannot read, of another version or broken"
             }
-            Kind::Draft => "an unfinished stage of which no process knows",
+            Kind::Draft => "an unfinished stage that no process works on",
             Kind::Foreign => "not made by imgforge; remove it yourself",
         }
     }

@@ -8,8 +8,8 @@ use crate::text::nearest;
 pub const REFUSED: &[(&str, &str)] = &[
     (
         "customize",
-        "it fills the machine id and the random seed again, so that all clones share them; the steps \
-         of `configure` customize the image before it is sealed",
+        "it fills the machine id and the random seed again, so that all clones share them; use the \
+         steps of `configure`, which run before",
     ),
     (
         "script",

@@ -32,7 +32,7 @@ pub enum Clusters {
     /// What every QEMU and every OpenStack reads.
     #[default]
     Zlib,
-    /// Smaller and quicker; whoever reads it needs QEMU 5.1.
+    /// Smaller and quicker; reading it needs QEMU 5.1.
     Zstd,
     /// Not at all.
     None,

@@ -45,7 +45,8 @@ const FUEL: u64 = 1_000_000;
 pub const LONGEST_VALUE: usize = 64 << 10;
 
 /// What to write where the syntax of templates is meant as it stands.
-pub const LITERALLY: &str = "`{{` and `{%` mean something in a template; write what is no template's own between `{% raw %}` and `{% endraw %}`";
+pub const LITERALLY: &str = "`{{` and `{%` have a meaning in a template; put text that has them between `{% raw %}` and \
+     `{% endraw %}`";
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();

@@ -329,7 +329,7 @@ fn a_name_is_published_in_all_its_architectures_by_one_command() {
         status.says(&[
             "1 of 2 images drifted",
             "small:aarch64: it is published, and no recipe makes it",
-            "take it out: `imgforge repo yank small@2 --why TEXT`",
+            "remove it: `imgforge repo yank small@2 --why TEXT`",
         ]);
     }
     site.ok(&["repo", "yank", "small@2", "--why", "dropped"]);

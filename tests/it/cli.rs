@@ -40,7 +40,7 @@ fn a_recipe_in_no_repository_is_validated_with_its_folder_as_one() {
     std::fs::write(dir.path().join("go.sh"), "#!/bin/sh\n").unwrap();
     let said = imgforge(&["validate", path]);
     assert_eq!(said.out, "1 files: all good\n");
-    said.says(&["its folder is taken for one"]);
+    said.says(&["its folder is used as one"]);
     bad(
         &["validate", dir.path().join("none.yaml").to_str().unwrap()],
         2,

@@ -85,7 +85,7 @@ fn what_cannot_be_sealed_is_refused_before_anything_starts() {
             "cannot be opened as a qcow2 disk",
         ),
         (&[disk, "-o", text(&other)], "exists already"),
-        (&[disk, "--keep", "etc/x"], "no absolute path"),
+        (&[disk, "--keep", "etc/x"], "not an absolute path"),
         (
             &[disk, "--operations", "machineid"],
             "did you mean `machine-id`?",

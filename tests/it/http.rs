@@ -120,7 +120,7 @@ fn a_broken_transfer_goes_on_where_it_stopped() {
     assert_eq!(requests[1].header("if-range"), Some("\"one\""));
     let notices = notices.lock().unwrap();
     assert!(
-        notices[1].contains("sent next to nothing for 2.0 s; trying again, 1 of 2"),
+        notices[1].contains("sent almost nothing for 2.0 s; trying again, 1 of 2"),
         "{notices:?}"
     );
 }
@@ -218,7 +218,7 @@ fn what_a_server_must_not_do_is_said_clearly() {
                 .header("Content-Length", "20")
                 .cut(10, Then::Close)
         }),
-        ("sent next to nothing for 2.0 s", |_| {
+        ("sent almost nothing for 2.0 s", |_| {
             Answer::of(&[0; 10])
                 .header("Content-Length", "20")
                 .cut(5, Then::Hang)

@@ -206,7 +206,7 @@ fn what_nobody_who_counts_has_signed_writes_nothing() {
     world
         .run(&word)
         .exits(2)
-        .says(&["nobody says whose kits count", "--key FILE"]);
+        .says(&["no trusted key is set for kits", "--key FILE"]);
     assert_eq!(names(&world.path("")), Vec::<String>::new());
 }
 

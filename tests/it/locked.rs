@@ -139,7 +139,7 @@ fn a_medium_that_is_another_one_than_was_locked_is_refused() {
     world
         .run(&LOCKED)
         .exits(1)
-        .says(&[&url, "not the file that was promised"]);
+        .says(&[&url, "not the expected file"]);
     assert!(world.stored().is_empty());
 }
 

@@ -59,7 +59,7 @@ fn a_directory_where_all_may_write_says_nothing() {
     for verb in [&["gc"][..], &PULL, &pack, &verify, &["doctor"], &["status"]] {
         let refused = run_in(&shared.join("deep"), verb).said().exits(3);
         refused.says(&[
-            "is not obeyed",
+            "is not trusted",
             "everybody may write there",
             "another directory",
         ]);
@@ -123,7 +123,7 @@ fn a_ledger_does_not_name_what_imgforge_did_not_make() {
     let world = World::importing();
     plant(&world, "state", &world.path("files"));
     let said = world.ok(&["gc"]);
-    said.says(&["imgforge gives no such name"]);
+    said.says(&["imgforge does not give such names"]);
     assert!(world.path("files/disk.raw").exists());
     assert!(world.path("state/ledger/x/0.json").exists());
     // Neither a page nor what is on it may be a link.
@@ -157,7 +157,7 @@ fn root_obeys_no_other_user() {
         give(&given, NOBODY);
         for verb in [&["gc"][..], &PULL] {
             run(verb).exits(3).says(&[
-                "is not obeyed",
+                "is not trusted",
                 "belongs to another user",
                 "IMGFORGE_TRUST=",
             ]);
@@ -199,7 +199,7 @@ fn root_obeys_no_other_user() {
     refused.says(&["belongs to another user", "--state DIR"]);
     world.write("theirs/imgforge.yaml", "state: deep\n");
     sudo(NOBODY).ok();
-    sudo(1).exits(3).says(&["is not obeyed"]);
+    sudo(1).exits(3).says(&["is not trusted"]);
     let trust = ["gc", "--trust", dir.to_str().unwrap()];
     run_in(&dir, &trust).said().ok();
 }

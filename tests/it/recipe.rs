@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use imgforge::recipe::types::Base;
 use imgforge::recipe::{Problems, Repo, Role, json_schema};
 
+use crate::support::World;
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/recipes")
 }
@@ -343,7 +345,7 @@ fn the_schema_for_editors_knows_short_forms_and_written_keys() {
 #[test]
 fn the_printed_reference_is_current() {
     let printed = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipe.md");
-    let current = imgforge::recipe::reference::render() + &imgforge::sysprep::markdown();
+    let current = World::new().ok(&["schema", "--markdown"]).out;
     assert!(
         fs::read_to_string(printed).unwrap() == current,
         "run `make docs`"

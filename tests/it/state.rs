@@ -28,7 +28,7 @@ fn what_this_imgforge_cannot_read_is_counted_told_and_freed() {
         newer.as_str(),
         "an entry that this imgforge cannot read",
         draft,
-        "no process knows",
+        "no process works on",
         "store/mine",
         "not made by imgforge",
         "ledger/old/0.json: left by another version",

@@ -170,9 +170,9 @@ fn status_says_what_is_on_trial() {
     world.write("recipes/web-node.yaml", RECIPE.replace("1GiB", "2GiB"));
     world.run(&["status"]).exits(4).says(&["nightly has"]);
     published(&world, &repository, "nightly", "two");
-    let trial = "trial: 10 % of the machines get revision 2";
+    let trial = "canary: 10 % of the machines get revision 2";
     let line = format!("web-node in nightly for x86_64: {trial}\n");
-    world.ok(&["status"]).prints(&["on trial", &line]);
+    world.ok(&["status"]).prints(&["canary", &line]);
     let file = world.path("imgforge.prom");
     let json = world.ok(&["status", "--json", "--metrics", file.to_str().unwrap()]);
     let place = &json.json()["images"][0]["places"][0];

@@ -21,7 +21,7 @@ struct Change {
     /// The channel
     #[arg(value_name = "CHANNEL", value_parser = place::channel)]
     channel: String,
-    /// The reason, which a publisher is told
+    /// The reason, which publishers see
     #[arg(long, value_name = "TEXT")]
     why: String,
     #[command(flatten)]

@@ -80,7 +80,7 @@ impl List {
             .flat_map(|row| row.images.iter().map(|one| one.line(&row.channel)));
         out::print(&table(
             [
-                "CHANNEL", "ENTRY", "ARCH", "REVISION", "TRIAL", "SIZE", "SINCE",
+                "CHANNEL", "ENTRY", "ARCH", "REVISION", "CANARY", "SIZE", "SINCE",
             ],
             [false, false, false, true, false, true, false],
             lines,

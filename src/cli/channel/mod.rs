@@ -35,13 +35,13 @@ enum Verb {
     Promote(promote::Promote),
     /// Gives a channel old bytes again, under a higher revision, without a build
     Rollback(rollback::Rollback),
-    /// Gives everybody what a share of the machines has on trial
+    /// Gives all machines the canary, which a share of them has
     Complete(complete::Complete),
     /// Keeps a channel as it is until it is thawed
     Freeze(freeze::Freeze),
     /// Lets a frozen channel move again
     Thaw(freeze::Thaw),
-    /// Signs all channels anew, frozen ones too, before what was signed expires
+    /// Signs all channels again, frozen ones too, before what was signed expires
     Renew(renew::Renew),
 }
 
@@ -99,7 +99,7 @@ pub(in crate::cli) fn print_moves(name: &str, moved: &[ChannelEvent]) -> Result<
                 let action = one.action;
                 format!("{channel}: {name} {arch} has revision {revision}{replaced} ({action})\n")
             }
-            None => format!("{channel}: {name} {arch} has nothing any more{replaced}\n"),
+            None => format!("{channel}: {name} {arch} has no revision any more{replaced}\n"),
         };
         out::print(&line)?;
     }

@@ -20,6 +20,6 @@ impl Renew {
             true => repository.renew_older(&stamp)?,
             false => repository.renew(&stamp)?,
         };
-        out::print(&format!("signed anew, valid until {until:.0}\n"))
+        out::print(&format!("signed again, valid until {until:.0}\n"))
     }
 }

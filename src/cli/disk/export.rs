@@ -127,15 +127,19 @@ impl Export {
             Some(Programs::I386) => match self.targets.iter().find(|target| target.runs) {
                 None => return Ok(Arch::X86_64),
                 Some(target) => Error::usage(format!(
-                    "the disk's programs are for 32-bit x86, of which there is no `{}`",
+                    "the disk's programs are for 32-bit x86, and imgforge makes no `{}` of such a \
+                     disk",
                     target.name
                 ))
-                .hint("the targets that are disks can be made: their machines are those of x86-64"),
+                .hint("choose a target that is a disk: x86-64 machines run it"),
             },
             None => Error::usage(
                 "the disk's programs are for an architecture that imgforge does not know",
             )
-            .hint("`-t raw`, `-t qcow2` and others that tell nothing of its system can be made"),
+            .hint(
+                "choose `-t raw`, `-t qcow2` or another target that does not depend on the disk's \
+                 system",
+            ),
         };
         Err(error)
     }

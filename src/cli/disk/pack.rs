@@ -34,7 +34,7 @@ pub(crate) struct Pack {
     /// Memory that packing may use; default: half of what is available
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
-    /// Encodes every block anew instead of taking what an earlier pack encoded
+    /// Encodes every block again instead of taking what an earlier pack encoded
     #[arg(long)]
     no_cache: bool,
     /// Prints JSON

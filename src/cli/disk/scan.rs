@@ -153,7 +153,8 @@ impl Scan {
             if value.trim_ascii().len() < SHORTEST {
                 return Err(
                     Error::usage(format!("the secret `{name}` is too short")).cause(format!(
-                        "it is in every disk by chance; {SHORTEST} bytes are the least"
+                        "so short a text is in every disk by chance; take one of {SHORTEST} bytes \
+                         or more"
                     )),
                 );
             }

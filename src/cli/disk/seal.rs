@@ -58,7 +58,7 @@ impl Seal {
         let luks_keys = disk::luks_keys(&self.luks_key)?;
         if let Some(path) = self.keep.iter().find(|path| !path.starts_with('/')) {
             return Err(Error::usage(format!(
-                "`{path}` is no absolute path of the guest"
+                "`{path}` is not an absolute path of the guest"
             )));
         }
         let disk = DiskFile::open(file, self.format, &self.backing)?;

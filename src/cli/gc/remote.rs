@@ -35,7 +35,7 @@ impl Shared {
     pub(super) fn run(&self, app: &App, asked: Option<&OciAddress>) -> Result<()> {
         let (config, root, _) = session::plain(app)?;
         let root = root.ok_or_else(|| {
-            Error::usage("without imgforge.yaml nobody knows what is published")
+            Error::usage("without imgforge.yaml it is not known what is published")
                 .hint("`imgforge gc --remote` in the directory of the recipes, or with -C")
         })?;
         let address = asked.or(config.store.remote.as_ref()).ok_or_else(|| {
@@ -70,18 +70,22 @@ impl Shared {
             .filter(|(_, place)| place.path.is_none())
         {
             out::print(&format!(
-                "not asked what it has, as it has no directory here: the repository `{name}`\n"
+                "skipped the repository `{name}`: it has no directory on this host\n"
             ))?;
         }
         let size = Size::bytes(bytes).human();
         let left = inventory.count();
         out::print(&match (count, self.yes) {
-            (0, _) => format!("nothing may go of {address}; it has {left} entries\n"),
+            (0, _) => format!("{address} has nothing to remove; it has {left} entries\n"),
             (_, true) => format!(
-                "{count} removed of {address}, {left} left; the registry's own garbage collection frees up to {size}\n"
+                "removed {count} of {address}, {left} left; the registry's own garbage \
+                 collection frees up to {size}\n"
             ),
             (_, false) => {
-                format!("{count} of {left} would go of {address}, up to {size}; --yes does it\n")
+                format!(
+                    "this would remove {count} of {left} entries of {address}, up to {size}; --yes \
+                     does it\n"
+                )
             }
         })
     }
@@ -98,9 +102,9 @@ fn foreign(inventory: &Inventory) -> String {
         .join(", ");
     match tags.len() {
         0 => String::new(),
-        1..=NAMED => format!("no entries of this imgforge, which stay: {named}\n"),
+        1..=NAMED => format!("kept, as this version of imgforge cannot read them: {named}\n"),
         many => format!(
-            "no entries of this imgforge, which stay: {named} and {} more\n",
+            "kept, as this version of imgforge cannot read them: {named} and {} more\n",
             many - NAMED
         ),
     }

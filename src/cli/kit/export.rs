@@ -17,7 +17,7 @@ const LARGEST_KEY: u64 = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Whoever imports the kit needs the public key: --key-file writes it. Bring it there on\n\
+    after_help = "Importing the kit needs the public key: --key-file writes it. Bring it there on\n\
                   another way than the kit."
 )]
 pub(crate) struct Export {

@@ -50,7 +50,7 @@ impl Import {
             ..Signers::default()
         });
         if !signers.is_named() {
-            return Err(Error::usage("nobody says whose kits count")
+            return Err(Error::usage("no trusted key is set for kits")
                 .hint("--key FILE names the public key of who exported it"));
         }
         let kit = Kit::open(&self.file, &signers.keyring(None)?)?;

@@ -46,7 +46,7 @@ impl Prune {
         let removed = candidates.iter().filter(|one| one.fate == Fate::Remove);
         let size = Size::bytes(removed.map(|one| one.size).sum()).human();
         out::print(&match (candidates.is_empty(), self.yes) {
-            (true, _) => "nothing may go\n".to_owned(),
+            (true, _) => "nothing to remove\n".to_owned(),
             (false, true) => format!("{size} freed\n"),
             (false, false) => format!("this would free {size}; --yes does it\n"),
         })
@@ -59,7 +59,10 @@ fn line(candidate: &PruneCandidate, done: bool) -> String {
     let size = Size::bytes(candidate.size).human();
     match (candidate.fate, done) {
         (Fate::Retire(until), true) => {
-            format!("{name} {numbers}: off every list; its files ({size}) stay until {until:.0}\n")
+            format!(
+                "{name} {numbers}: is in no list any more; its files ({size}) stay until \
+                 {until:.0}\n"
+            )
         }
         (Fate::Retire(until), false) => {
             format!(
@@ -67,6 +70,6 @@ fn line(candidate: &PruneCandidate, done: bool) -> String {
             )
         }
         (Fate::Remove, true) => format!("{name} {numbers}: removed, {size}\n"),
-        (Fate::Remove, false) => format!("{name} {numbers}: goes, {size}\n"),
+        (Fate::Remove, false) => format!("{name} {numbers}: would be removed, {size}\n"),
     }
 }

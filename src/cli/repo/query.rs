@@ -145,7 +145,7 @@ fn warn(app: &App, answer: &Answer) {
     if !unknown.is_empty() {
         let list = unknown.join(", ");
         app.ui.warning(format!(
-            "nothing is known of revisions without an SBOM: {list}"
+            "revisions without an SBOM cannot be searched: {list}"
         ));
     }
     if !answer.epochs.is_empty() {

@@ -39,7 +39,7 @@ impl RotateKey {
         if self.cancel {
             let gone = repository.cancel_rotation(&stamp)?;
             return out::print(&format!(
-                "{} is not signed by {} any more, and gone; {} signs on\n",
+                "{} is not signed by {} any more, and was removed; {} continues to sign\n",
                 gone.index, gone.to, gone.from
             ));
         }

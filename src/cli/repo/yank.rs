@@ -9,10 +9,10 @@ pub(crate) struct Yank {
     /// The image and its revision
     #[arg(value_name = "NAME@REV", value_parser = revision)]
     revision: (String, u64),
-    /// The reason, which whoever asks for the revision is told
+    /// The reason, which clients that ask for the revision see
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// Removes the files at once, whoever is downloading them
+    /// Removes the files at once, also while clients download them
     #[arg(long)]
     purge: bool,
     #[command(flatten)]

@@ -256,10 +256,15 @@ fn read(path: &Path) -> Result<DesiredImage> {
 
 /// As [`read`], of what was read already.
 fn parse(path: &Path, bytes: &[u8]) -> Result<DesiredImage> {
-    let none = || Error::usage(format!("{} is no manifest for OpenStack", path.display()));
+    let none = || {
+        Error::usage(format!(
+            "{} is not a manifest for OpenStack",
+            path.display()
+        ))
+    };
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|cause| none().cause(cause))?;
     if Path::new(&manifest.file).file_name() != Some(manifest.file.as_ref()) {
-        return Err(none().cause(format!("`{}` is no file beside it", manifest.file)));
+        return Err(none().cause(format!("`{}` is not a file beside it", manifest.file)));
     }
     let file = path.parent().unwrap_or(Path::new(".")).join(&manifest.file);
     let file = file
@@ -267,7 +272,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<DesiredImage> {
         .doing(|| format!("finding {}", file.display()))?;
     if digest::file_sha512(&file)? != manifest.sha512 {
         return Err(Error::gate(format!("{} is damaged", file.display()))
-            .cause("it is not the file that the manifest tells of"));
+            .cause("it is not the file that the manifest describes"));
     }
     Ok(DesiredImage { manifest, file })
 }

@@ -21,7 +21,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
         cx.wrong(
             at(node, "arch").loc,
             format!(
-                "the image below is for {}, and not for {name}",
+                "the parent image is for {}, and not for {name}",
                 below.arch.as_str()
             ),
             "leave `arch` out, or build on an image of that architecture",
@@ -29,7 +29,7 @@ pub(super) fn check(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     }
     if recipe.pack.filter == Filter::X86 && !arch.pc {
         let node = at(at(tree, "pack"), "filter");
-        let text = format!("the filter `x86` is for other programs than those of {name}");
+        let text = format!("the filter `x86` does not fit the programs of {name}");
         cx.wrong(node.loc, text, "leave `filter` out");
     }
     packages(cx, recipe, tree);

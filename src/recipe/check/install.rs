@@ -61,7 +61,7 @@ fn published(cx: &mut Context<'_>, image: &Reference, node: &Node) {
     let Some(repository) = &image.repository else {
         return cx.wrong(
             node.loc,
-            format!("`{image}` is no published image"),
+            format!("`{image}` is not the name of a published image"),
             "write `REPO#name`",
         );
     };

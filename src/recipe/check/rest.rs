@@ -54,7 +54,7 @@ pub(super) fn machine(cx: &mut Context<'_>, recipe: &Recipe, tree: &Node) {
     {
         cx.wrong(
             at(node, "disk").loc,
-            format!("the image below has a disk of {below}, and a disk never shrinks"),
+            format!("the parent image has a disk of {below}, and a disk never shrinks"),
             format!("write `disk: {below}` or more, or leave it out"),
         );
     }

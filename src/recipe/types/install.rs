@@ -48,10 +48,10 @@ pub struct VirtInstall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_sha256: Option<BootSums>,
     /// SHA-256 of the `.treeinfo` of an install tree of Fedora and its relatives, 64 hex digits; over
-    /// plain http it is needed, as it vouches for the second stage and the packages, too.
+    /// plain http it is needed, as it also covers the second stage and the packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub treeinfo_sha256: Option<Sha256>,
-    /// Takes what the installer is made of over plain http although nothing vouches for it.
+    /// Accepts an installer that comes over plain http without a signature or a digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified_media: bool,
     /// Answer file of one of the installers; a strict template.

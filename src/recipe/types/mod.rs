@@ -129,8 +129,8 @@ pub struct PublishedImage {
 pub struct Mirrors {
     /// What the build fetches from: `host` is the mirror of the host's own apt configuration.
     pub build: Mirror,
-    /// What the finished image is told: `default` is the distribution's own address, `host` what the
-    /// build fetches from. An address is known to apt only.
+    /// What the finished image fetches from: `default` is the distribution's own address, `host` what
+    /// the build fetches from. An address is known to apt only.
     pub image: Mirror,
 }
 

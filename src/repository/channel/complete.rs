@@ -45,8 +45,8 @@ impl Repository {
                 return Ok(());
             }
             Err(
-                Error::usage(format!("nothing of `{name}` is on trial in `{channel}`"))
-                    .hint("`imgforge channel list` shows what is"),
+                Error::usage(format!("`{channel}` has no canary of `{name}`"))
+                    .hint("`imgforge channel list` shows the canaries"),
             )
         })
     }

@@ -151,7 +151,7 @@ impl Transaction<'_> {
             if let Err(error) = &old {
                 let ui = &self.repository.ui;
                 let why = error.message();
-                ui.warning(format!("the manifest of {name}@{bound} says little: {why}"));
+                ui.warning(format!("the manifest of {name}@{bound} lacks facts: {why}"));
             }
             self.write_manifest(name, bound, |manifest| {
                 Ok(match old {
@@ -205,15 +205,16 @@ impl Transaction<'_> {
         };
         if let Some(number) = taken_back(image, channel, arch, publication.sha512) {
             ui.warning(format!(
-                "`{channel}` gets the bytes of {name}@{number} for {arch} again, which a rollback took \
-                 back: `imgforge repo yank {name}@{number} --why TEXT` keeps them out"
+                "`{channel}` gets the bytes of {name}@{number} for {arch} again, which a rollback \
+                 had removed: `imgforge repo yank {name}@{number} --why TEXT` keeps them out"
             ));
         }
         let rules = self.repository.channels.get(channel);
         let is_new = image.current(channel, arch).is_none() && image.channels.contains_key(channel);
         if is_new && rules.is_some_and(|rules| rules.canary.is_some()) {
             ui.notice(format!(
-                "`{name}` for {arch} is new in `{channel}`: all its machines get it, without a trial"
+                "`{name}` for {arch} is new in `{channel}`: all machines get it, without a canary \
+                 first"
             ));
         }
     }

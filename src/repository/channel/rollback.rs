@@ -93,7 +93,8 @@ impl Transaction<'_> {
                 why.into_iter().collect::<Vec<_>>().join("; ")
             ))
             .hint(format!(
-                "{} takes it out, of every channel and for good; `--to REV` takes another architecture back",
+                "{} takes it out, of every channel and for good; `--to REV` rolls another \
+                 architecture back",
                 yank.collect::<Vec<_>>().join(" and ")
             )));
         }

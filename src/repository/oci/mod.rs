@@ -185,7 +185,7 @@ impl Copy<'_> {
     /// Puts one file there, unless it is there, and what is here is what was published.
     fn upload(&mut self, shelf: &Shelf<'_>, path: &str) -> Result<Descriptor> {
         let file = self.files.get(path);
-        let file = file.ok_or_else(|| Error::internal(format!("nobody listed {path}")))?;
+        let file = file.ok_or_else(|| Error::internal(format!("{path} was not listed")))?;
         let (root, registry) = (self.source.root, &shelf.registry);
         let was_sent;
         let descriptor = match &file.bytes {

@@ -150,8 +150,8 @@ impl Replica {
                 ))
                 .cause("somebody put an old state back, restored a backup, or published to another copy")
                 .hint(
-                    "to go on from what is here, `imgforge channel renew --allow-older`, which counts on \
-                     from what this host has seen, or another prefix",
+                    "to continue from what is here, `imgforge channel renew --allow-older`, which \
+                     continues the numbers that this host has seen, or another prefix",
                 ))
             }
             _ => Ok(()),

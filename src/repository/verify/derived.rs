@@ -124,7 +124,7 @@ impl Audit {
             if !same {
                 self.fault(
                     path,
-                    format!("it has for {arch} what the signed list has not"),
+                    format!("for {arch} it has something that the signed list does not have"),
                 );
             }
         }

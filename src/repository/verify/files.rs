@@ -39,8 +39,12 @@ impl Expected {
     /// Two entry points must not say different things about one file.
     pub(super) fn conflict(&self, other: &Expected) -> Option<String> {
         let sizes = self.size.is_some() && other.size.is_some() && self.size != other.size;
-        (self.sha512 != other.sha512 || sizes)
-            .then(|| format!("{} and {} say different things about it", self.by, other.by))
+        (self.sha512 != other.sha512 || sizes).then(|| {
+            format!(
+                "{} and {} contradict each other about it",
+                self.by, other.by
+            )
+        })
     }
 }
 
@@ -98,7 +102,7 @@ impl Audit {
                 ""
             };
             return Ok(Some(format!(
-                "it has {has}{size} bytes, which {} denies",
+                "it has {has}{size} bytes, and {} says otherwise",
                 expected.by
             )));
         }

@@ -157,7 +157,7 @@ impl Audit {
         let offered = self.read(KEY_FILE)?;
         if offered.is_none() && signers.keys.is_none() {
             return Err(
-                Error::usage(format!("this is no repository: it has no {KEY_FILE}"))
+                Error::usage(format!("this is not a repository: it has no {KEY_FILE}"))
                     .hint("name its directory or URL, and its public key with --key FILE"),
             );
         }

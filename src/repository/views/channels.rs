@@ -40,6 +40,6 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
         version: 1,
     };
     let text = serde_json::to_string_pretty(&list)
-        .map_err(|cause| Error::internal("the list of channels is no JSON").cause(cause))?;
+        .map_err(|cause| Error::internal("the list of channels is not JSON").cause(cause))?;
     Ok(vec![ViewFile::new(PATH, text + "\n")])
 }

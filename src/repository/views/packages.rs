@@ -153,9 +153,12 @@ pub fn bill(root: &Path, revision: &Revision) -> Result<Option<Bill>> {
     };
     let bytes = companion(root, bill)?;
     let read = cyclonedx::read(&bytes).map_err(|cause| {
-        Error::stage(format!("{} is not an SBOM", root.join(&bill.path).display()))
-            .cause(cause)
-            .hint("`imgforge repo verify` shows what else is damaged")
+        Error::stage(format!(
+            "{} is not an SBOM",
+            root.join(&bill.path).display()
+        ))
+        .cause(cause)
+        .hint("`imgforge repo verify` shows what else is damaged")
     });
     read.map(Some)
 }

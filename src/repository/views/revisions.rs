@@ -16,7 +16,7 @@ pub(super) fn render(change: &Change<'_>) -> Result<Vec<ViewFile>> {
     let file = |image: &Image| {
         let list = RevisionList::new(&change.state.id, image, change.valid_until, change.serial);
         let text = serde_json::to_string_pretty(&list)
-            .map_err(|cause| Error::internal("a list of revisions is no JSON").cause(cause))?;
+            .map_err(|cause| Error::internal("a list of revisions is not JSON").cause(cause))?;
         Ok(ViewFile::new(path(&image.name), text + "\n").clearsigned())
     };
     change.images().map(file).collect()

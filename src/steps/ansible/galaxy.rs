@@ -90,8 +90,8 @@ pub(super) fn install(
             let installed = Installed::read(&draft.join(DIR))?;
             if from == lock.as_path() && !lock::check(&wanted, &installed, from)? {
                 request.ui.ui().warning(format!(
-                "{} has no digests: what is published again in the same version is taken for the \
-                 same; remove it, and the next build locks them",
+                "{} has no digests: it cannot tell what is published again in the same version; \
+                 remove it, and the next build locks them",
                 from.display()
             ));
             }
@@ -112,7 +112,7 @@ pub(super) fn lock(requirements: &Path, galaxy: &Path) -> Result<PathBuf> {
     let path = lock_path(requirements);
     let yaml = serde_yaml::to_string(&locked)
         .map_err(|e| Error::internal(format!("the lock cannot be written: {e}")))?;
-    let head = "# Written by imgforge; remove it to resolve the requirements anew.\n";
+    let head = "# Written by imgforge; remove it to resolve the requirements again.\n";
     write_atomic(&path, format!("{head}{yaml}").as_bytes())?;
     Ok(path)
 }

@@ -90,7 +90,7 @@ fn what_is_no_longer_what_was_planned_is_refused() {
     std::fs::remove_file(&path).unwrap();
     world.refused(&read, name);
     rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
-    world.refused(&read, "it is no file");
+    world.refused(&read, "it is not a file");
     std::fs::remove_file(&path).unwrap();
     world.write(name, "#!/bin/sh\nright\n");
     std::fs::remove_file(world.root.join("scripts/link")).unwrap();

@@ -49,9 +49,9 @@ impl Media<'_> {
         let bytes = read()?.unwrap_or_default();
         let found = Sha256::of(&bytes);
         if found != promised {
-            return Err(Error::stage(format!("{shown} is another one by now"))
+            return Err(Error::stage(format!("{shown} has changed since"))
                 .cause(format!(
-                    "the lock names sha256 {promised}, the server has {found}"
+                    "the lock names sha256 {promised}, and the server has {found}"
                 ))
                 .hint(locked.again()));
         }

@@ -66,7 +66,7 @@ pub fn put(store: &Store, ledger: &Ledger, url: &str, sha256: &Sha256, file: &Pa
     if found != sha256.as_str() {
         return Err(Error::gate(format!("{} is not {url}", file.display()))
             .cause(format!("expected sha256 {sha256}, found {found}"))
-            .hint("use nothing of it"));
+            .hint("do not use it"));
     }
     let mut inputs = Inputs::new(Kept::STAGE, 1);
     inputs.value("url", url.to_string());

@@ -149,7 +149,7 @@ fn a_broken_download_goes_on_and_the_wrong_file_is_refused() {
     let error = world.media().file(&url, Some(MEDIUM)).unwrap_err();
     let text = error.render().replace(&address, "http://HOST");
     insta::assert_snapshot!(text, @r"
-    error: http://HOST/a.iso is not the file that was promised
+    error: http://HOST/a.iso is not the expected file
     caused by: expected sha256 abf84041d2ba9bbd8e62bf70bb47c6f4fd1ea4f9a2e5bbac3b0b05d6c69b14b5, found 84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882
     hint: if the file was changed on purpose, write its new digest into the recipe
     ");
@@ -231,7 +231,7 @@ fn missing_files_and_trees_say_what_to_do() {
         .unwrap_err();
     let text = error.render().replace(&address, "http://HOST");
     insta::assert_snapshot!(text, @r"
-    error: http://HOST/os/ is no install tree
+    error: http://HOST/os/ is not an install tree
     caused by: it has neither .treeinfo nor images/SHA256SUMS
     hint: `location:` is the directory that holds .treeinfo (Fedora and its relatives) or current/images/ (Debian): open it in a browser, or use `iso:` or `boot:`
     ");

@@ -143,7 +143,7 @@ impl Media<'_> {
         if info.sha256.is_some() {
             return Err(no_tree(
                 url,
-                "it has no .treeinfo, of which the recipe has the digest",
+                "it has no .treeinfo, and the recipe has the digest of one",
             ));
         }
         for images in DEBIAN {
@@ -182,17 +182,19 @@ impl Media<'_> {
             compare(&format!("{url}{name}"), Some(promised), &found)?;
             sums = checksums(&text);
             if plain && let Some(missing) = uncovered(&text, self.arch, &sums) {
-                return Err(Error::gate(format!("nothing vouches for {missing} of {url}"))
+                return Err(Error::gate(format!("cannot verify {missing} of {url}"))
                     .cause(format!("its {name} has no SHA-256 of it"))
-                    .hint("take the tree over https; `unverified-media: true` takes whatever comes"));
+                    .hint(
+                        "fetch the tree over https; `unverified-media: true` accepts it unverified",
+                    ));
             }
             sums.push((name.to_owned(), found));
         } else if plain && !info.unverified {
             return Err(nobody_vouches_for_tree(url, name));
         } else if plain {
             self.ui.ui().warning(format!(
-                "nothing vouches for the install tree {url}, its second stage and its packages; the \
-                 recipe takes them"
+                "the install tree {url}, its second stage and its packages are not verified; the \
+                 recipe allows that"
             ));
         }
         let none = || {
@@ -272,13 +274,13 @@ impl Media<'_> {
         let name = url.file_name();
         let how = match vouched.sha256 {
             Some(_) => "the recipe has its digest",
-            None if signed && promised.is_some() => "its digest is vouched for",
+            None if signed && promised.is_some() => "its digest is signed",
             None if url.local().is_some() => "it is on this host",
             None if url.is_https() => "it comes over https",
             None if vouched.unverified => {
                 self.ui
                     .ui()
-                    .warning(format!("nothing vouches for {url}; the recipe takes it"));
+                    .warning(format!("{url} is not verified; the recipe allows that"));
                 "the recipe takes it unverified"
             }
             None => return Err(nobody_vouches(url, promised.is_some())),
@@ -289,14 +291,14 @@ impl Media<'_> {
 }
 
 fn nobody_vouches(url: &Url, promised: bool) -> Error {
-    let error = Error::gate(format!("nothing vouches for the installer's {url}"));
+    let error = Error::gate(format!("cannot verify the installer's {url}"));
     let error = match promised {
         true => error.cause("its digest comes from the same server, over plain http: who can change one can change both"),
         false => error.cause("it comes over plain http, and no signature or digest covers it"),
     };
     error.hint(
-        "take it over https, or write `boot-sha256: {kernel: …, initrd: …}` beside `media:`; \
-         `unverified-media: true` takes whatever comes",
+        "fetch it over https, or write `boot-sha256: {kernel: …, initrd: …}` beside `media:`; \
+         `unverified-media: true` accepts it unverified",
     )
 }
 
@@ -307,16 +309,17 @@ struct Sums {
 }
 
 fn nobody_vouches_for_tree(url: &Url, name: &str) -> Error {
-    Error::gate(format!("nothing vouches for the install tree {url}"))
+    Error::gate(format!("cannot verify the install tree {url}"))
         .cause("its second stage and its packages come over plain http as well, and Anaconda verifies neither")
         .hint(format!(
-            "take it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of its \
-             {name} from somewhere that you trust; `unverified-media: true` takes whatever comes"
+            "fetch it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of \
+             its {name} from somewhere that you trust; `unverified-media: true` accepts it \
+             unverified"
         ))
 }
 
 fn no_tree(url: &Url, why: &str) -> Error {
-    Error::stage(format!("{url} is no install tree"))
+    Error::stage(format!("{url} is not an install tree"))
         .cause(why)
         .hint(
             "`location:` is the directory that holds .treeinfo (Fedora and its relatives) or \

@@ -54,7 +54,10 @@ impl Store {
             && !self.bring(parent, ledger, ui)?
         {
             let parent = parent.short();
-            remote.refuse(key, &format!("the layer {parent} below it did not come"));
+            remote.refuse(
+                key,
+                &format!("the layer {parent} below it could not be fetched"),
+            );
             return Ok(false);
         }
         let Some(_lock) = self.lock_unless_here(key)? else {
@@ -115,7 +118,7 @@ impl Store {
             space::check(draft.path())?;
             let progress = |at| ui.progress(done + at, total, Unit::Bytes);
             if !self.take_part(remote, part, &to, &progress)? {
-                let why = format!("a part of its {} is not there, or other bytes", part.name);
+                let why = format!("a part of its {} is missing or changed", part.name);
                 return Err(Miss::Wrong(why));
             }
             done += part.size;
@@ -139,7 +142,7 @@ impl Store {
         }
         // Two entries may have the same blob.
         let name = Key::parse(part.digest.as_str());
-        let name = name.ok_or_else(|| Error::internal("a digest is no digest"))?;
+        let name = name.ok_or_else(|| Error::internal("a digest is not a digest"))?;
         let _lock = self.lock(&name, |_| {})?;
         let blob = self.part(&name);
         let fetched = remote

@@ -62,7 +62,7 @@ impl Store {
                 Some(below) => (own, Some(below)),
                 None => return Ok(false),
             },
-            (None, Some(_)) => return Err("it says nothing of the disk below it".into()),
+            (None, Some(_)) => return Err("it does not name the disk below it".into()),
             (None, None) => {
                 let Some((key, chain)) = offer.manifest.made_of()? else {
                     return Ok(true);
@@ -92,11 +92,13 @@ impl Store {
                 None if !remote.reads() => return Ok(None),
                 None => {
                     let key = key.short();
-                    return Err(format!("the layer {key} that it builds on is nowhere"));
+                    return Err(format!(
+                        "the layer {key} that it builds on is neither here nor in the shared store"
+                    ));
                 }
             },
         };
         disk.map(Some)
-            .ok_or_else(|| "nobody knows the disk below it".into())
+            .ok_or_else(|| "the disk below it is unknown".into())
     }
 }

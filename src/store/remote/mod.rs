@@ -113,7 +113,7 @@ impl Remote {
         let signers = &settings.allowed_signers;
         if let Err(cause) = std::fs::File::open(signers) {
             return Err(Error::usage(format!(
-                "{}, which says whose entries of the shared store count, cannot be read",
+                "{}, which has the trusted keys of the shared store, cannot be read",
                 signers.display()
             ))
             .cause(cause)
@@ -165,7 +165,7 @@ impl Remote {
             .map(|hint| format!(" ({hint})"))
             .unwrap_or_default();
         self.settings.ui.warning(format!(
-            "this build goes on without {what} the shared store {}: {}{causes}{hint}",
+            "this build continues without {what} the shared store {}: {}{causes}{hint}",
             self.address(),
             error.message()
         ));
@@ -237,7 +237,7 @@ impl Remote {
             },
         };
         let meta: Meta = serde_json::from_slice(&text)
-            .map_err(|cause| format!("its facts are none of this version of imgforge: {cause}"))?;
+            .map_err(|cause| format!("its facts do not fit this version of imgforge: {cause}"))?;
         // The inputs, too, are what the key is made of.
         if meta.key != *key || meta.inputs.key().ok().as_ref() != Some(key) {
             return Err("its facts are those of another key".into());
@@ -259,7 +259,7 @@ impl Remote {
         match self.registry.read_blob(&digest, most) {
             Ok(found) => found
                 .map(Some)
-                .ok_or_else(|| "its facts are not there, or others".into()),
+                .ok_or_else(|| "its facts are missing or changed".into()),
             Err(error) => {
                 self.stop_asking(&error);
                 Ok(None)
@@ -270,7 +270,7 @@ impl Remote {
     /// Whether one of the keys that count has signed a manifest; an error says what is wrong with the
     /// signature, false comes back where nobody can tell.
     fn is_signed(&self, manifest: &Manifest) -> Result<bool, String> {
-        let signature = manifest.signature().ok_or("nobody has signed it")?;
+        let signature = manifest.signature().ok_or("it has no signature")?;
         let Some(keyring) = self.keyring() else {
             return Ok(false);
         };

@@ -180,11 +180,11 @@ impl Remote {
     /// What nobody would take is not sent.
     fn counts(&self, signed: &str) -> Result<()> {
         let Some(keyring) = self.keyring() else {
-            return Err(Error::usage("nobody's entries count"));
+            return Err(Error::usage("no trusted key of the shared store is set"));
         };
         gpg::verify(signed.as_bytes(), keyring).map(drop).map_err(|error| {
             let file = self.settings.allowed_signers.display();
-            error.within("nobody would take what this host signs").hint(format!(
+            error.within("the site's builders would not accept what this host signs").hint(format!(
                 "name a key of {file} as `signing-key:`, or add this host's: `gpg --export FINGERPRINT >> {file}`"
             ))
         })
@@ -196,7 +196,7 @@ fn signed(signer: &Signer, text: &str) -> Result<String> {
     let signed = signer.sign(&[(Sign::Clear, text.as_bytes())])?;
     let signed = signed.into_iter().next().unwrap_or_default();
     String::from_utf8(signed)
-        .map_err(|cause| Error::internal("a signature is no text").cause(cause))
+        .map_err(|cause| Error::internal("a signature is not text").cause(cause))
 }
 
 /// The files of an entry, by their paths below it, sorted.
@@ -216,7 +216,7 @@ fn files(dir: &Path) -> Result<Vec<String>> {
                 (_, true, Some(text)) if super::wire::is_below(&text) => found.push(text),
                 (_, true, Some(text)) if ["meta.json", "used"].contains(&text.as_str()) => {}
                 _ => {
-                    let what = format!("{} is no file that can be shared", name.display());
+                    let what = format!("{} is not a file that can be shared", name.display());
                     return Err(Error::internal(what));
                 }
             }

@@ -172,7 +172,7 @@ impl Descriptor {
     pub(super) fn digest(&self) -> Result<Sha256, String> {
         let hex = self.digest.strip_prefix("sha256:");
         hex.and_then(|hex| hex.parse().ok())
-            .ok_or_else(|| "a digest in it is none of SHA-256".to_owned())
+            .ok_or_else(|| "a digest in it is not a SHA-256".to_owned())
     }
 
     /// The blob, where the manifest has it.
@@ -229,7 +229,7 @@ impl Manifest {
     /// Reads one that was put under `key` as `what`; an error says why it is none.
     pub(super) fn read(bytes: &[u8], what: &str, key: &Key) -> Result<Self, String> {
         let read: Manifest = serde_json::from_slice(bytes)
-            .map_err(|cause| format!("it is no entry of this version of imgforge: {cause}"))?;
+            .map_err(|cause| format!("it is not an entry of this version of imgforge: {cause}"))?;
         if read.schema_version != 2 || read.media_type != MANIFEST || read.artifact_type != what {
             return Err(format!("it is a {}, not a {what}", read.artifact_type));
         }
@@ -288,7 +288,7 @@ fn part(layer: &Descriptor) -> Result<Part<'_>, String> {
     let bytes = bytes.ok_or("a part of it has no size")?;
     if !is_below(&of.name) || (!zstd && bytes != layer.size) {
         return Err(format!(
-            "`{}` is no file of an entry",
+            "`{}` is not a file of an entry",
             crate::ui::printable(&of.name)
         ));
     }
@@ -378,7 +378,7 @@ mod tests {
         };
         for name in ["../x", "/x", "a/../x", "", "meta.json", "used", "."] {
             let error = with(&|part| part.annotations.as_mut().unwrap().name = name.into());
-            assert!(error.contains("no file of an entry"), "{name}: {error}");
+            assert!(error.contains("not a file of an entry"), "{name}: {error}");
         }
         let other = BASE64_STANDARD.encode("bulb");
         for data in [other.as_str(), "?"] {

@@ -5,7 +5,7 @@ pub(super) static OPERATION: Operation = Operation::files(
     "snap-device",
     "Remove the identity of snapd",
     "Removes the serial number and the keys under which snapd is registered with a store; \
-     installed snaps stay, and snapd registers every machine anew.",
+     installed snaps stay, and snapd registers every machine again.",
     run,
 )
 .ours()

@@ -106,7 +106,7 @@ fn a_part_that_does_not_fit_is_fetched_anew() {
     machine.pull(&reference).unwrap();
     machine.has(&disk);
     let notices = machine.notices.lock().unwrap().join("\n");
-    assert!(notices.contains("everything is fetched anew"), "{notices}");
+    assert!(notices.contains("fetching everything again"), "{notices}");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_server_that_fails_leaves_no_file() {
             Answer::redirect("/images/web/1/web-0123456789ab.xz")
         }),
         ("does not exist", |_| Answer::status(404)),
-        ("sent next to nothing", |good| good.cut(0, Then::Hang)),
+        ("sent almost nothing", |good| good.cut(0, Then::Hang)),
     ];
     for (expected, change) in cases {
         let server = server(&world, move |_, good, number| match number {

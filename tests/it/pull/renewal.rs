@@ -106,7 +106,7 @@ fn what_an_older_imgforge_remembered_counts_for_its_own_address() {
     std::fs::write(&file, text.replace(&own, "https://other.example/")).unwrap();
     let error = machine.find(&owner.reference(), &none()).unwrap_err();
     assert!(
-        error.to_string().contains("nobody says whose signature"),
+        error.to_string().contains("no trusted key is set"),
         "{}",
         error.render()
     );
@@ -304,7 +304,7 @@ fn a_stranger_who_adopts_the_key_renews_nothing() {
     assert_eq!(kept.fingerprints, std::slice::from_ref(&owner.key));
     // What an older imgforge took for a renewal counts no more, and is mended.
     std::fs::write(&remembered, [right.as_slice(), &offered].concat()).unwrap();
-    refused(&none(), "nobody says whose signature");
+    refused(&none(), "no trusted key is set");
     std::fs::write(srv.join("index.asc"), good).unwrap();
     owner.offer();
     machine.find(&owner.reference(), &by_fingerprint).unwrap();

@@ -171,7 +171,7 @@ fn a_certificate_that_does_not_count_is_refused_at_once_with_what_to_do() {
         (
             "server",
             stranger.file(),
-            "nobody whom this host trusts",
+            "not signed by an authority that this host trusts",
             "SSL_CERT_FILE=FILE",
         ),
         (

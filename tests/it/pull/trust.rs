@@ -21,7 +21,7 @@ fn the_first_time_somebody_has_to_name_the_key_and_then_it_is_remembered() {
     let hint = text.split("--fingerprint ").nth(1).unwrap();
     let fingerprint = hint.split(',').next().unwrap();
     assert!(
-        text.contains("as anybody could") && fingerprint.len() == 40,
+        text.contains("which anybody could have put there") && fingerprint.len() == 40,
         "{text}"
     );
 

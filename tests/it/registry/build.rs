@@ -121,13 +121,13 @@ fn a_registry_that_fails_makes_a_build_slower_and_no_more() {
     let said = shared.world.ok(&SMALL).all();
     assert_eq!(said.matches("warning").count(), 1, "{said}");
     assert!(
-        said.contains("goes on without putting anything into"),
+        said.contains("continues without putting anything into"),
         "{said}"
     );
     shared.service.kill();
     let down = shared.elsewhere("second", &SMALL);
     let said = shared.world.ok(&words(&down)).all();
-    assert!(said.contains("goes on without asking"), "{said}");
+    assert!(said.contains("continues without asking"), "{said}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn whose_entries_count_has_to_be_said() {
     world
         .run(&with)
         .exits(2)
-        .says(&["nowhere, which says whose entries"]);
+        .says(&["nowhere, which has the trusted keys of the shared store"]);
     world.configure("");
     world
         .run(&with)
@@ -300,7 +300,11 @@ fn a_full_disk_on_either_side_leaves_no_half_entry() {
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     shared.world.write("files/disk.raw", disk);
     let said = shared.world.ok(&SMALL).all();
-    assert_eq!(said.matches("goes on without putting").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("continues without putting").count(),
+        1,
+        "{said}"
+    );
     shared.service.restart(Kind::default());
     let key = shared.world.stored().remove(0);
     assert!(
@@ -318,7 +322,7 @@ fn a_full_disk_on_either_side_leaves_no_half_entry() {
     let limited = shared.world.command(&words(&third));
     let said = under(&["prlimit", "--fsize=200000", "--"], &limited).said();
     assert_ne!(said.code, Some(0));
-    let said = said.says(&["goes on without asking"]).all();
+    let said = said.says(&["continues without asking"]).all();
     let left = names(&shared.world.path("third/store"));
     assert!(!left.contains(&key), "{left:?} {said}");
     shared

@@ -383,7 +383,7 @@ fn tags_have_an_end_and_are_tags() {
     let tags = client_at(server.address()).tags();
     let error = tags.map(|tags| tags.len()).unwrap_err();
     assert!(
-        error.message().contains("without an end"),
+        error.message().contains("never ends its list of tags"),
         "{}",
         error.render()
     );

@@ -324,7 +324,7 @@ fn a_list_that_somebody_else_has_written_over_is_written_again() {
         let puts = asked.filter(|asked| asked.method == "PUT" && is_list(&asked.path));
         assert_eq!(puts.count(), written);
         match rounds {
-            100 => assert!(put.unwrap_err().message().contains("again and again")),
+            100 => assert!(put.unwrap_err().message().contains("at the same time")),
             _ => put.unwrap(),
         }
     }

@@ -125,7 +125,7 @@ fn what_no_registry_takes_is_told_before_anything_is_built() {
         let said = world.run(&["build", "web", "--push", push]);
         said.exits(2).says(&[words]);
     };
-    refused("registry.example.org/x", "is no place in a registry");
+    refused("registry.example.org/x", "is not a place in a registry");
     refused("oci://registry.example.org", "has nothing for a registry");
     let disk = world.path("web.raw").display().to_string();
     let args = [

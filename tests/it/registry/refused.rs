@@ -179,9 +179,9 @@ fn a_copy_writes_over_nothing_of_others_and_says_what_cannot_be() {
         "{error}"
     );
     for (to, words) in [
-        ("oci://", "is no place in a registry"),
-        ("oci://me:hunter2@h/x", "is no place in a registry"),
-        ("oci://h/UPPER", "is no place in a registry"),
+        ("oci://", "is not a place in a registry"),
+        ("oci://me:hunter2@h/x", "is not a place in a registry"),
+        ("oci://h/UPPER", "is not a place in a registry"),
     ] {
         let error = shared.copy_to(to).unwrap_err();
         let shown = error.render();

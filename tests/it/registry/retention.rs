@@ -221,7 +221,7 @@ fn gc_shows_what_goes_and_keeps_what_channels_have() {
     let bare = World::new();
     std::fs::remove_file(bare.path("imgforge.yaml")).unwrap();
     let said = bare.run(&["gc", "--remote", &remote, "--yes"]);
-    said.exits(2).says(&["nobody knows what is published"]);
+    said.exits(2).says(&["it is not known what is published"]);
     // What is published cannot be asked: nothing goes.
     gc(&["--yes"])
         .exits(2)
@@ -233,15 +233,15 @@ fn gc_shows_what_goes_and_keeps_what_channels_have() {
     let said = gc(&[]).ok();
     said.prints(&[
         &format!("web seal {}: goes, 40 d old", old.short()),
-        "1 of 2 would go",
+        "would remove 1 of 2 entries",
         "--yes does it",
-        "which stay: latest\n",
-        "it has no directory here: the repository `far`",
+        "cannot read them: latest\n",
+        "skipped the repository `far`",
     ]);
     assert!(registry.has_manifest(old.as_str()).unwrap());
     gc(&["--older-than", "41d", "--yes"])
         .ok()
-        .prints(&["nothing may go"]);
+        .prints(&["has nothing to remove"]);
     // One that lets nobody remove anything.
     service.restart(Kind {
         keeps: true,
@@ -251,7 +251,7 @@ fn gc_shows_what_goes_and_keeps_what_channels_have() {
         .exits(1)
         .says(&["REGISTRY_STORAGE_DELETE_ENABLED=true"]);
     service.restart(Kind::default());
-    gc(&["--yes"]).ok().prints(&["1 removed", "1 left"]);
+    gc(&["--yes"]).ok().prints(&["removed 1 of", "1 left"]);
     assert!(!registry.has_manifest(old.as_str()).unwrap());
     for tag in [seal.as_str(), "latest"] {
         assert!(registry.has_manifest(tag).unwrap(), "{tag}");

@@ -70,12 +70,12 @@ fn what_is_damaged_or_gone_is_a_miss() {
     let site = Site::new();
     let a = site.builder("a");
     for (name, words, harm) in [
-        ("poisoned", "other bytes", &damage as &dyn Fn(&Path)),
-        ("cut", "other bytes", &|path| {
+        ("poisoned", "missing or changed", &damage as &dyn Fn(&Path)),
+        ("cut", "missing or changed", &|path| {
             let file = std::fs::File::options().write(true).open(path).unwrap();
             file.set_len(1000).unwrap();
         }),
-        ("gone", "is not there", &|path| {
+        ("gone", "missing or changed", &|path| {
             std::fs::remove_file(path).unwrap()
         }),
     ] {
@@ -126,7 +126,7 @@ fn what_nobody_of_the_site_has_signed_does_not_exist() {
                     .unwrap()
                     .remove("org.imgforge.signature");
             }),
-            "nobody has signed it",
+            "it has no signature",
         ),
         (
             with(&|it| it["annotations"]["org.imgforge.signature"] = "me".into()),
@@ -166,7 +166,7 @@ fn what_nobody_of_the_site_has_signed_does_not_exist() {
     stranger.put(&theirs);
     let said = stranger.said();
     assert!(
-        said.contains("nobody would take what this host signs"),
+        said.contains("the site's builders would not accept what this host signs"),
         "{said}"
     );
     assert!(
@@ -218,7 +218,7 @@ fn a_layer_on_another_disk_than_the_one_here_is_a_miss() {
     // A parent that is nowhere.
     let orphan = site.builder("reader");
     site.lose(&base.meta().key);
-    orphan.misses(&child.meta().key, "is nowhere");
+    orphan.misses(&child.meta().key, "neither here nor in the shared store");
     // Facts of another imgforge.
     assert!(
         !site
@@ -255,7 +255,8 @@ fn what_was_made_of_another_disk_than_the_one_here_is_a_miss() {
     assert!(!client.has_manifest(own.meta().key.as_str()).unwrap());
     // Once the registry has lost the disk, what was made of it is nobody's.
     site.lose(key);
-    site.builder("c").misses(report, "is nowhere");
+    site.builder("c")
+        .misses(report, "neither here nor in the shared store");
     put(&site.builder_with("b", "a", true), &again);
     let d = site.builder("d");
     assert!(d.bring(key) && d.bring(report));
@@ -274,7 +275,7 @@ fn a_broken_transfer_is_gone_on_with_and_nothing_half_counts() {
     site.relay.break_after(size as i64 / 2, i64::MAX);
     a.put(&entry);
     assert_eq!(
-        a.said().matches("goes on without").count(),
+        a.said().matches("continues without").count(),
         1,
         "{}",
         a.said()
@@ -292,7 +293,7 @@ fn a_broken_transfer_is_gone_on_with_and_nothing_half_counts() {
     let reader = site.builder("reader");
     assert!(!reader.bring(&key) && !reader.store.is_here(&key));
     let said = reader.said();
-    assert_eq!(said.matches("goes on without").count(), 1, "{said}");
+    assert_eq!(said.matches("continues without").count(), 1, "{said}");
     site.service.kill();
     site.service.restart(Kind::default());
     site.relay.mend();
@@ -322,7 +323,11 @@ fn a_registry_that_is_down_or_takes_nothing_is_left_alone() {
     let readonly = site.builder("a");
     entries.iter().for_each(|entry| readonly.put(entry));
     let said = readonly.said();
-    assert_eq!(said.matches("goes on without putting").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("continues without putting").count(),
+        1,
+        "{said}"
+    );
     assert!(said.contains("405"), "{said}");
     assert!(site.builder("reader").bring(&entries[0].meta().key));
     site.service.kill();
@@ -331,7 +336,11 @@ fn a_registry_that_is_down_or_takes_nothing_is_left_alone() {
         assert!(!down.has(&entry.meta().key));
     }
     let said = down.said();
-    assert_eq!(said.matches("goes on without asking").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("continues without asking").count(),
+        1,
+        "{said}"
+    );
 }
 
 /// What ages has one epoch at all builders of the site.
@@ -365,7 +374,7 @@ fn builders_of_a_site_share_the_epochs_of_what_ages() {
     let mut older = Inputs::new("install", 1);
     older.value("refresh epoch", minutes_ago - 60);
     a.put(&a.commit_of(older, "older", None, &noise(1000)));
-    assert!(!a.said().contains("goes on without"), "{}", a.said());
+    assert!(!a.said().contains("continues without"), "{}", a.said());
     assert_eq!(plan(&site.builder("e"), 3600, Mode::Look), inputs);
     // Whose word counts for nothing tells no epoch.
     let (mut told, _) = site.manifest(&format!("{of}.epoch"));

@@ -185,7 +185,7 @@ fn a_rollback_keeps_all_that_the_old_manifest_says_and_warns_of_a_damaged_one() 
     std::fs::write(path(2), "{\"version\": 1, ").unwrap();
     back(2).unwrap();
     let told = warnings.lock().unwrap().join("\n");
-    let expected = format!("web-node@4 says little: {} is damaged", path(2).display());
+    let expected = format!("web-node@4 lacks facts: {} is damaged", path(2).display());
     assert!(told.contains(&expected), "{told}");
     assert_eq!(
         (&read(4)["revision"], &read(4)["gate"]),

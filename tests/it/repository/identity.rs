@@ -139,7 +139,7 @@ fn a_lost_id_is_the_one_that_is_signed() {
     lose();
     let text = site.fails(4, &renew);
     assert!(
-        text.contains("nothing that counts here says") && text.contains("# imgforge repository="),
+        text.contains("no signed file here says") && text.contains("# imgforge repository="),
         "{text}"
     );
     assert!(!root.join(IDENTITY).exists());

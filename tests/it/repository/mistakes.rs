@@ -88,7 +88,7 @@ fn wrong_names_are_answered_with_what_there_is() {
         ),
         (
             vec!["repo", "copy", "repo/inside"],
-            "lie in each other",
+            "lies in the other",
             "beside the repository",
         ),
         (

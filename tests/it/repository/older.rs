@@ -217,7 +217,7 @@ fn a_repository_that_is_not_there_or_another_one_is_not_begun_anew() {
         for args in verbs {
             let text = site.fails(4, args);
             assert!(
-                text.contains(expected) && text.contains("if it was made anew, remove"),
+                text.contains(expected) && text.contains("if it was made again, remove"),
                 "{args:?}: {text}"
             );
         }

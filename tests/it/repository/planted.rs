@@ -248,7 +248,7 @@ fn a_manifest_tells_of_a_file_beside_it_and_of_no_other() {
     let sync = ["sync", "openstack", "--manifest", path.to_str().unwrap()];
     let error = site.fails(2, &sync);
     assert!(
-        error.contains("`../one.raw` is no file beside it"),
+        error.contains("`../one.raw` is not a file beside it"),
         "{error}"
     );
 }

@@ -45,7 +45,7 @@ fn who_only_reads_needs_no_right_to_write() {
     ];
     let told = run(&prune);
     assert!(
-        told.contains("web-node 1: goes") && told.contains("--yes does it"),
+        told.contains("web-node 1: would be removed") && told.contains("--yes does it"),
         "{told}"
     );
     assert!(run(&["repo", "verify"]).contains("is right: 1 channels, 1 entries, 2 revisions"));
@@ -91,7 +91,7 @@ fn a_copy_does_not_take_what_a_killed_publisher_left_half_way() {
     std::fs::rename(&killed, &root).unwrap();
 
     let refused = read_only(&site, &["repo", "copy", "mirror"]);
-    refused.says(&["killed, did not finish"]);
+    refused.says(&["its publisher was killed"]);
     assert!(!site.path("mirror/index.asc").exists());
     // Who can write there finishes it first.
     site.ok(&["repo", "copy", "mirror"]);

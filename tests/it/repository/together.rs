@@ -106,7 +106,7 @@ fn a_rollback_does_not_take_back_the_wrong_architecture() {
     let told = error.render();
     for what in [
         "for aarch64 came last, and had nothing else in the channel `stable` before",
-        "`imgforge repo yank web-node@3 --why TEXT` takes it out, of every channel and for good; `--to REV` takes another architecture back",
+        "`imgforge repo yank web-node@3 --why TEXT` takes it out, of every channel and for good; `--to REV` rolls another architecture back",
     ] {
         assert!(told.contains(what), "{told}");
     }
@@ -157,7 +157,7 @@ fn bytes_that_a_rollback_took_back_return_with_a_warning() {
     assert_eq!(*said.lock().unwrap(), Vec::<String>::new());
     again(["intel bad", "arm three"]);
     let told = said.lock().unwrap().join("\n");
-    insta::assert_snapshot!(told, @"`stable` gets the bytes of web-node@3 for x86_64 again, which a rollback took back: `imgforge repo yank web-node@3 --why TEXT` keeps them out");
+    insta::assert_snapshot!(told, @"`stable` gets the bytes of web-node@3 for x86_64 again, which a rollback had removed: `imgforge repo yank web-node@3 --why TEXT` keeps them out");
     again(["intel bad", "arm four"]);
     assert_eq!(said.lock().unwrap().len(), 1, "once");
 }
@@ -172,7 +172,7 @@ fn an_architecture_that_is_new_has_no_trial_and_that_is_told() {
     let told = said.lock().unwrap().join("\n");
     assert_eq!(
         told,
-        "`web-node` for aarch64 is new in `stable`: all its machines get it, without a trial"
+        "`web-node` for aarch64 is new in `stable`: all machines get it, without a canary first"
     );
     // A trial came when it began, whatever its share is since.
     let half = Some("50%".parse().unwrap());

@@ -132,7 +132,7 @@ fn a_repositorys_care_on_the_command_line() {
         done.contains("web-node 1: removed") && done.contains("web-node 2: removed"),
         "{done}"
     );
-    assert_eq!(site.ok(&prune).out, "nothing may go\n");
+    assert_eq!(site.ok(&prune).out, "nothing to remove\n");
 
     publish(&repository, &site.disk("four"));
     let yank = [

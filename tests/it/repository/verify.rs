@@ -53,7 +53,12 @@ fn a_good_repository_is_right_from_a_directory_and_through_a_server() {
         &Signers::default(),
         &Ui::silent().stage("repository", "verify"),
     );
-    assert!(nothing.unwrap_err().message().contains("is no repository"));
+    assert!(
+        nothing
+            .unwrap_err()
+            .message()
+            .contains("is not a repository")
+    );
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn pointers_and_streams_are_compared_with_the_lists() {
             "channels/stable/other/latest.sjson",
             "\"revision\": 1",
             "\"revision\": 2",
-            "what the signed list has not",
+            "something that the signed list does not have",
         ),
         (
             "channels/stable/other/latest.sjson",
@@ -325,12 +325,12 @@ fn no_check_follows_a_link_or_waits_for_a_pipe() {
     let pipe: Plant = |path| Program::new("mkfifo").arg(path).run().unwrap();
     let endless: Plant = |path| symlink("/dev/zero", path).unwrap();
     for (file, plant, told) in [
-        (blob, pipe, "it is no file"),
+        (blob, pipe, "it is not a file"),
         (blob, endless, "is a link"),
         (disk, endless, "is a link"),
-        ("channels/index.json", pipe, "it is no file"),
+        ("channels/index.json", pipe, "it is not a file"),
         ("channels/index.json", endless, "is a link"),
-        ("images/web-node/revisions.sjson", pipe, "it is no file"),
+        ("images/web-node/revisions.sjson", pipe, "it is not a file"),
     ] {
         let path = root.join(file);
         std::fs::rename(&path, world.path("kept")).unwrap();
@@ -352,5 +352,5 @@ fn no_check_follows_a_link_or_waits_for_a_pipe() {
     let client = imgforge::http::Client::new().unwrap();
     let url = imgforge::http::Url::of_path(&pipe_of_ours).unwrap();
     let error = client.read_optional(&url, 1).unwrap_err().render();
-    assert!(error.contains("is no file"), "{error}");
+    assert!(error.contains("is not a file"), "{error}");
 }

@@ -90,7 +90,7 @@ fn machines_of_x86_64_start_a_system_of_32_bits_and_there_is_no_container_of_it(
     let disk = phony.disk(world.dir.path(), "web.raw");
     let said = world.export(&disk, &["-t", "openstack", "-t", "docker"]);
     said.exits(2)
-        .says(&["for 32-bit x86, of which there is no `docker`"]);
+        .says(&["for 32-bit x86, and imgforge makes no `docker`"]);
     // It is looked at as a disk of x86-64 is.
     let said = world.export(&disk, &["-t", "openstack"]);
     said.exits(2).says(&["needs a kernel in the image"]);

@@ -246,7 +246,7 @@ fn an_index_that_was_changed_cut_or_signed_by_another_does_not_count() {
     let other = Archive::new();
     other.suite(SECURITY, "bookworm-security", &newer);
     archive.write(&index, other.read(&index));
-    refused("none of the keys that signed it counts here");
+    refused("none of the keys that signed it is trusted here");
     archive.write(&index, &good);
     let whole = archive.read(&list);
     archive.write(&list, &whole[..whole.len() / 2]);

@@ -36,7 +36,7 @@ fn mistakes_are_told_with_the_next_step() {
             &of_path,
             1,
             &[
-                "is not the file that was promised",
+                "is not the expected file",
                 "expected sha256 0000",
                 "write its new digest",
             ],
@@ -45,7 +45,7 @@ fn mistakes_are_told_with_the_next_step() {
             &of_url,
             1,
             &[
-                "is not the file that was promised",
+                "is not the expected file",
                 "expected sha256 0000",
                 "write its new digest",
             ],

@@ -39,7 +39,7 @@ pub(super) struct Requirements {
 /// When it is none.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Requirements> {
     serde_yaml::from_str(text).map_err(|cause| {
-        Error::usage(format!("{} is no requirements file", path.display()))
+        Error::usage(format!("{} is not a requirements file", path.display()))
             .cause(cause)
             .hint("it lists `collections:` and `roles:`")
     })
@@ -296,7 +296,7 @@ pub(super) fn check(lock: &Requirements, installed: &Installed, path: &Path) -> 
                 Error::gate(format!("{shown} is not what {} locked", path.display()))
                     .cause(why)
                     .hint(
-                        "look at what was published anew; if that is right, remove the lock, and \
+                        "look at what was published since; if that is right, remove the lock, and \
                          the next build writes another",
                     )
             };

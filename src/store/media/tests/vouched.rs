@@ -40,9 +40,9 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
     assert_eq!(error.kind(), crate::error::Kind::Gate);
     let text = error.render().replace(&address, "http://HOST");
     insta::assert_snapshot!(text, @r"
-    error: nothing vouches for the installer's http://HOST/installer-amd64/current/images/netboot/debian-installer/amd64/linux
+    error: cannot verify the installer's http://HOST/installer-amd64/current/images/netboot/debian-installer/amd64/linux
     caused by: its digest comes from the same server, over plain http: who can change one can change both
-    hint: take it over https, or write `boot-sha256: {kernel: …, initrd: …}` beside `media:`; `unverified-media: true` takes whatever comes
+    hint: fetch it over https, or write `boot-sha256: {kernel: …, initrd: …}` beside `media:`; `unverified-media: true` accepts it unverified
     ");
     let error = world.media().boot_file(&kernel, &none).unwrap_err();
     assert_eq!(error.kind(), crate::error::Kind::Gate);
@@ -64,7 +64,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
             .tree(&format!("{}/os", serve(&tree)), &none, &none, &taken);
         let error = error.unwrap_err();
         assert!(
-            error.message().contains("is no path below"),
+            error.message().contains("is not a path below"),
             "{elsewhere}: {error}"
         );
     }
@@ -90,7 +90,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
         error
             .unwrap_err()
             .message()
-            .ends_with("is not the file that was promised")
+            .ends_with("is not the expected file")
     );
 
     // Or takes what comes: then the server's digests find what is broken, and no more.
@@ -104,11 +104,7 @@ fn over_plain_http_a_server_does_not_vouch_for_itself() {
         .media()
         .tree(&tree, &taken, &taken, &taken)
         .unwrap_err();
-    assert!(
-        error
-            .message()
-            .ends_with("is not the file that was promised")
-    );
+    assert!(error.message().ends_with("is not the expected file"));
 }
 
 #[test]
@@ -224,7 +220,7 @@ fn a_tree_of_another_host_names_no_file_of_this_one() {
             )
             .unwrap_err();
         let text = error.render();
-        assert!(text.contains("is no path below"), "{text}");
+        assert!(text.contains("is not a path below"), "{text}");
         let asked = asked.lock().unwrap().clone();
         assert!(asked.iter().all(|one| one.contains("/os/")), "{asked:?}");
     }
@@ -266,9 +262,9 @@ fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
     let text = error.render();
     let host = address.strip_suffix("/os").unwrap();
     insta::assert_snapshot!(text.replace(host, "http://HOST"), @r"
-    error: nothing vouches for the install tree http://HOST/os/
+    error: cannot verify the install tree http://HOST/os/
     caused by: its second stage and its packages come over plain http as well, and Anaconda verifies neither
-    hint: take it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of its .treeinfo from somewhere that you trust; `unverified-media: true` takes whatever comes
+    hint: fetch it over https, or write `treeinfo-sha256: …` beside `media:`, the SHA-256 of its .treeinfo from somewhere that you trust; `unverified-media: true` accepts it unverified
     ");
 
     let info_sum = sha256(&info);
@@ -286,7 +282,7 @@ fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
         error
             .unwrap_err()
             .message()
-            .ends_with("is not the file that was promised")
+            .ends_with("is not the expected file")
     );
     for (line, said) in [
         ("images/install.img = sha256:", "images/install.img"),
@@ -305,9 +301,6 @@ fn over_plain_http_a_tree_of_anaconda_is_vouched_for_as_a_whole() {
             },
         );
         let text = error.unwrap_err().render();
-        assert!(
-            text.contains(&format!("nothing vouches for {said} of")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("cannot verify {said} of")), "{text}");
     }
 }
