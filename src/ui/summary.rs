@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::Event;
+use super::escape::printable;
 use crate::mutex::Unpoisoned as _;
 use crate::units::{Size, elapsed};
 
@@ -127,13 +128,15 @@ impl Summary {
     }
 }
 
-/// A table with aligned columns, two spaces apart; empty without rows.
+/// A table with aligned columns, two spaces apart; empty without rows. Nothing in a cell drives a terminal or
+/// ends its line.
 pub fn table<const N: usize>(
     head: [&str; N],
     right: [bool; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
-    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let rows = rows.into_iter().map(|row| row.map(|cell| printable(&cell)));
+    let rows: Vec<[String; N]> = rows.collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -167,6 +170,14 @@ pub fn table<const N: usize>(
 mod tests {
     use super::*;
     use crate::ui::samples;
+
+    #[test]
+    fn what_others_wrote_drives_no_terminal() {
+        let rows =
+            [["\u{1b}[2J\u{1b}]0;x\u{7}CVE-1\nfake  row", "\u{202e}b\r\t|"].map(str::to_owned)];
+        let table = table(["A", "B"], [false; 2], rows);
+        assert_eq!(table, "A               B\nCVE-1fake  row  b    |\n");
+    }
 
     #[test]
     fn the_tables_show_times_sizes_and_digests() {
