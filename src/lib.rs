@@ -53,12 +53,12 @@
 //! * `http`: the one HTTP client
 //! * `blockdev`: disks, written to as such
 //! * `ext4`: file systems that are read without an appliance
+//! * `lock`: what builds fetch, recorded, and the lock that says so beside a recipe
 //! * `host`: this machine's programs, files, signals and acceleration
 //!
 //! Values, and what all others need:
 //!
 //! * `ui`: what happens, as events
-//! * `lock`: what builds fetch, recorded, and the lock that says so beside a recipe
 //! * `index`: the index of a repository, in virt-builder's format
 //! * `deployment`: which disk an image is written to, and what is a machine's own
 //! * `gpt`: tables of partitions

@@ -179,9 +179,12 @@ impl Build {
                 for why in rebuild.lacking(&session, &self.vars) {
                     app.ui.warning(why);
                 }
-                if self.lock && failed.is_empty() {
-                    let mut names = names.iter();
-                    names.try_for_each(|name| super::lock::write(&session, &options, name))?;
+                if self.lock {
+                    let has_failed =
+                        |name: &str| failed.iter().any(|one| one.split(' ').next() == Some(name));
+                    let names = names.iter().map(String::as_str);
+                    let made: Vec<&str> = names.filter(|name| !has_failed(name)).collect();
+                    super::lock::write(&session, &options, &made)?;
                 }
                 failed
             }

@@ -1,7 +1,7 @@
 //! `imgforge lock`.
 
 use super::{App, out, recipes, session};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lock;
 use crate::pipeline::{self, Options, Session};
 
@@ -30,13 +30,42 @@ impl WriteLock {
             ..Options::default()
         };
         let names = session::names(&session, &self.names, self.all)?;
-        let mut names = names.iter();
-        names.try_for_each(|name| write(&session, &options, name))
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        write(&session, &options, &names)
+    }
+}
+
+/// Writes the locks of the images' last builds. One that has none does not stop the others.
+///
+/// # Errors
+/// Of a single image its own; of several all, as the first of them.
+pub(super) fn write(session: &Session, options: &Options, names: &[&str]) -> Result<()> {
+    let mut failed: Vec<(&str, Error)> = vec![];
+    for name in names {
+        match write_one(session, options, name) {
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+            Err(error) => failed.push((name, error)),
+            Ok(()) => {}
+        }
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        [(_, error)] if names.len() == 1 => Err(error.clone()),
+        [(first, _), ..] => {
+            let said = format!("{} of {} locks were not written", failed.len(), names.len());
+            let each = failed
+                .iter()
+                .map(|(name, error)| format!("{name}: {}", error.message()));
+            let kind = Kind::of_several(failed.iter().map(|(_, error)| error.kind()));
+            Err(Error::new(kind.unwrap_or(Kind::Usage), said)
+                .evidence(each)
+                .hint(format!("`imgforge lock {first}` says more of the first")))
+        }
     }
 }
 
 /// Writes the lock of an image's last build, and prints where it is.
-pub(super) fn write(session: &Session, options: &Options, name: &str) -> Result<()> {
+fn write_one(session: &Session, options: &Options, name: &str) -> Result<()> {
     let written = pipeline::lock::write(session, options, name)?;
     for warning in &written.warnings {
         session.ui.warning(warning.clone());

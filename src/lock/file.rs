@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::text::END;
 use super::{Fetched, Locked, Mirrors, Record, by_address};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
+use crate::host::opened;
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -153,6 +154,30 @@ pub fn is_lock(file: &File) -> bool {
     read.is_ok() && String::from_utf8_lossy(&first).contains("imgforge-lock:")
 }
 
+/// The text of the lock at `path`, which is a file that is not too large.
+///
+/// # Errors
+/// When it is not there, cannot be read, or is none.
+pub fn text(path: &Path) -> io::Result<String> {
+    let mut bytes = vec![];
+    let file = opened::open(path)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LARGEST {
+        true => Err(io::Error::other(format!(
+            "it has more than {} MiB",
+            LARGEST >> 20
+        ))),
+        false => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// The version of the format that a text has, whatever else is in it.
+fn version(text: &str) -> Option<u32> {
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("imgforge-lock:"))?;
+    line.trim().parse().ok()
+}
+
 /// The digests of content that the text of a lock names, also of one that is broken.
 pub fn digests(text: &str) -> BTreeSet<String> {
     let parts = text.split("sha256:").skip(1);
@@ -180,22 +205,32 @@ impl Lock {
     pub fn read(path: &Path, image: &str) -> Result<Self> {
         let again = format!("`imgforge lock {image}` writes it, of the last build");
         let shown = path.display();
-        let size = std::fs::metadata(path).map(|data| data.len());
-        match size {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let text = match text(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::usage(format!("{image} has no lock"))
                     .cause(format!("there is no {shown}"))
                     .hint(again));
             }
-            Ok(size) if size > LARGEST => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Other
+                ) =>
+            {
                 return Err(Error::usage(format!("{shown} is no lock"))
-                    .cause(format!("it has {size} bytes"))
+                    .cause(error)
                     .hint(again));
             }
-            _ => {}
+            text => text.doing(|| format!("reading {shown}"))?,
+        };
+        // Before all else: what a later format has is not broken, and not to be written over.
+        if let Some(later) = version(&text).filter(|version| *version > VERSION) {
+            return Err(Error::usage(format!("{shown} is of a newer imgforge"))
+                .cause(format!(
+                    "it has version {later}, and this one reads {VERSION}"
+                ))
+                .hint("take the imgforge that wrote it, or a newer one"));
         }
-        let text = std::fs::read(path).doing(|| format!("reading {shown}"))?;
-        let text = String::from_utf8_lossy(&text);
         let broken = |cause: &dyn fmt::Display| {
             Error::usage(format!("{shown} is broken"))
                 .cause(cause.to_string())
@@ -208,6 +243,13 @@ impl Lock {
         let lock: Lock = serde_yaml::from_str(&text).map_err(|cause| broken(&cause))?;
         if lock.imgforge_lock != VERSION {
             let said = format!("it has version {}, not {VERSION}", lock.imgforge_lock);
+            return Err(broken(&said));
+        }
+        let mut stages = BTreeSet::new();
+        if let Some(Stage { image, stage, .. }) =
+            (lock.stages.iter()).find(|one| !stages.insert((&one.image, &one.stage)))
+        {
+            let said = format!("it has the stage {stage} of {image} twice, as after a merge");
             return Err(broken(&said));
         }
         if lock.image != image {

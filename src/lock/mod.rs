@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::digest::Key;
 use crate::error::{Context as _, Result};
 pub use fetching::Fetching;
-pub use file::{Lock, Parent, ParentEntry, Stage, digests, is_lock, path};
+pub use file::{Lock, Parent, ParentEntry, Stage, digests, is_lock, path, text};
 pub use names::{Kind, Named};
 pub use replay::{Locked, NOT_LOCKED};
 

@@ -306,3 +306,39 @@ fn each_architecture_has_a_lock() {
         Path::new("/r/recipes/web.arm64.lock")
     );
 }
+
+#[test]
+fn a_lock_of_a_newer_imgforge_is_told_as_such_and_not_as_broken() {
+    let text = lock()
+        .to_string()
+        .replace("imgforge-lock: 1", "imgforge-lock: 2");
+    for text in [text.replace("clock:", "time:"), text.replace("# end\n", "")] {
+        let error = read(&text).unwrap_err();
+        let said = error.render();
+        assert!(said.contains("web.lock is of a newer imgforge"), "{said}");
+        assert!(!said.contains("imgforge lock"), "{said}");
+    }
+}
+
+#[test]
+fn a_stage_twice_is_refused() {
+    let mut lock = lock();
+    lock.stages.push(lock.stages[0].clone());
+    let said = read(&lock.to_string()).unwrap_err().render();
+    assert!(said.contains("web.lock is broken"), "{said}");
+    assert!(said.contains("the stage install of web twice"), "{said}");
+}
+
+#[test]
+fn what_is_no_file_is_no_lock_and_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.lock");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+    let endless = dir.path().join("endless.lock");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    for path in [path, endless] {
+        let error = Lock::read(&path, "web").unwrap_err();
+        assert!(error.message().ends_with("lock is no lock"), "{error}");
+    }
+}

@@ -313,14 +313,24 @@ fn is_here(session: &Session, plan: &Plan, lock: &Lock) -> Result<()> {
         .hint("build once with --locked and without --offline: that fetches and compares them"))
 }
 
-/// Says how the packages of what a locked build made differ from the lock's.
-pub(super) fn compare(session: &Session, lock: &Lock, image: &str, sealed: &Entry) {
-    let changed = lock.packages_changed(&packages(sealed));
-    if !changed.is_empty() {
-        let (many, shown) = (changed.len(), &changed[..changed.len().min(10)]);
-        session.ui.warning(format!(
-            "{image} has {many} packages other than its lock: {}",
-            shown.join(", ")
-        ));
+/// Refuses what a locked build made where its packages are not the lock's.
+///
+/// # Errors
+/// Then.
+pub(super) fn compare(lock: &Lock, image: &str, sealed: &Entry) -> Result<()> {
+    let mut changed = lock.packages_changed(&packages(sealed));
+    let many = changed.len();
+    if many == 0 {
+        return Ok(());
     }
+    changed.truncate(SHOWN);
+    changed.extend((many > SHOWN).then(|| format!("and {} more", many - SHOWN)));
+    let name = super::whole::name(image);
+    Err(
+        Error::stage(format!("{image} has {many} packages other than its lock"))
+            .evidence(changed)
+            .hint(format!(
+                "build without --locked, then `imgforge lock {name}` writes the lock again"
+            )),
+    )
 }

@@ -225,7 +225,7 @@ fn build_stages(session: &Session, options: &Options, name: &str) -> Result<Opti
     let built = run::carry_out(session, options, plan, stages)?;
     // Also where `--until` ended the build.
     if let (Some(lock), Some(sealed)) = (lock, seal.and_then(|key| session.store.entry(&key))) {
-        lock::compare(session, &lock, &image, &sealed);
+        lock::compare(&lock, &image, &sealed)?;
     }
     Ok(built)
 }

@@ -22,8 +22,11 @@ use crate::units::Size;
 /// Unfinished files of dead processes go after so long.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// Below the cache: where the locks are whose files stay.
+/// Below the cache: where the locks are whose files stay, and what they named.
 const LOCKS: &str = "locks";
+
+/// What a lock named stays for so long when it is gone: it may be in another branch.
+const AWAY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The directory.
 #[derive(Debug, Clone)]
@@ -220,7 +223,7 @@ impl Cache {
         failed.map_or(Ok(freed), Err)
     }
 
-    /// Has what the lock at `path` names stay, as long as there is a lock. Returns how many of its files are
+    /// Has what the lock at `path` names stay, as long as there is a lock, and a month longer. Returns how many of its files are
     /// not here.
     ///
     /// # Errors
@@ -231,7 +234,8 @@ impl Cache {
         self.prepare()?;
         statedir::private_dir(&dir).doing(doing)?;
         let name = blake3::hash(path.as_os_str().as_bytes()).to_hex();
-        durable::write_atomic(&dir.join(name.as_str()), path.as_os_str().as_bytes())?;
+        let text = lock::text(path).unwrap_or_default();
+        note(&dir.join(name.as_str()), path, &lock::digests(&text))?;
         let missing = digests.iter().filter(|digest| !self.blob(digest).exists());
         Ok(missing.count())
     }
@@ -241,14 +245,29 @@ impl Cache {
         let notes = std::fs::read_dir(self.dir.join(LOCKS));
         let notes = notes.into_iter().flatten().flatten();
         let mut all = BTreeSet::new();
-        for note in notes {
-            let lock = std::fs::read(note.path()).map(OsString::from_vec);
-            match lock.and_then(std::fs::read) {
-                Ok(text) => all.extend(lock::digests(&String::from_utf8_lossy(&text))),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    drop(std::fs::remove_file(note.path()));
+        for at in notes.map(|note| note.path()) {
+            let Ok(kept) = std::fs::read(&at) else {
+                continue;
+            };
+            let mut parts = kept.splitn(2, |byte| *byte == 0);
+            let path = parts.next().unwrap_or_default().to_vec();
+            let path = PathBuf::from(OsString::from_vec(path));
+            let before = String::from_utf8_lossy(parts.next().unwrap_or_default());
+            let before = lock::digests(&before);
+            match lock::text(&path) {
+                Ok(text) => {
+                    let named = lock::digests(&text);
+                    match named == before {
+                        true => drop(File::open(&at).map(|note| lru::touch(&note))),
+                        // Where it cannot be written, the lock itself still says it.
+                        false => drop(note(&at, &path, &named)),
+                    }
+                    all.extend(named);
                 }
-                Err(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && lru::is_older(&at, AWAY) => {
+                    drop(std::fs::remove_file(&at));
+                }
+                Err(_) => all.extend(before),
             }
         }
         all
@@ -285,6 +304,15 @@ impl Cache {
             }
         }
     }
+}
+
+/// Notes at `at` where a lock is, and what it names.
+fn note(at: &Path, lock: &Path, named: &BTreeSet<String>) -> Result<()> {
+    let mut text = [lock.as_os_str().as_bytes(), b"\0"].concat();
+    for digest in named {
+        text.extend(format!("sha256:{digest}\n").bytes());
+    }
+    durable::write_atomic(at, &text)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use imgforge::digest::Sha256;
 
 use crate::slots;
 use crate::support::server::{Answer, Nobody, Server};
+use crate::support::world::IMPORT;
 use crate::support::{Run as _, World, under};
 
 /// A lock of `small`, whose import fetches nothing.
@@ -77,6 +78,20 @@ fn a_file_that_only_has_the_name_of_a_lock_stays() {
     ]);
     assert!(!world.path("state/store").exists(), "nothing has run");
     assert_eq!(world.read("recipes/small.lock"), "pid 1234\n");
+}
+
+#[test]
+fn of_several_images_those_that_are_built_get_their_locks() {
+    let world = World::importing();
+    world.image("two", IMPORT);
+    world.ok(&["build", "two", "--until", "install"]);
+    world.finish("two", &world.disk("1"));
+    world.run(&["lock", "--all"]).exits(2).says(&[
+        "1 of 2 locks were not written",
+        "small: the store has no finished build of `small`",
+    ]);
+    assert!(world.path("recipes/two.lock").exists());
+    assert!(!world.path("recipes/small.lock").exists());
 }
 
 /// The disk that `small` imports from a server, and a lock that names it.

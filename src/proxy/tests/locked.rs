@@ -1,5 +1,7 @@
 //! A build that is bound to a lock.
 
+use std::time::{Duration, SystemTime};
+
 use super::*;
 use crate::distro::{self, apt::Archive};
 use crate::lock::Fetched;
@@ -119,7 +121,18 @@ fn what_a_lock_names_stays_in_the_cache_as_long_as_there_is_a_lock() {
     assert!(cache.content(&package.sha256).is_none());
     let both = [index, package].map(|one| one.sha256.clone());
     assert_eq!(cache.keep_locked(&lock, &both.into()).unwrap(), 1);
+    // Whoever has it in another branch, or cannot read it now, still needs it.
     std::fs::remove_file(&lock).unwrap();
+    assert_eq!(cache.clear().unwrap(), 0);
+    std::fs::create_dir(&lock).unwrap();
+    assert_eq!(cache.clear().unwrap(), 0);
+    std::fs::remove_dir(&lock).unwrap();
+    let notes = std::fs::read_dir(world.dir.path().join("cache/locks")).unwrap();
+    let month = Duration::from_secs(31 * 24 * 3600);
+    for note in notes {
+        let note = std::fs::File::open(note.unwrap().path()).unwrap();
+        note.set_modified(SystemTime::now() - month).unwrap();
+    }
     assert_eq!(cache.clear().unwrap(), index.size);
 }
 

@@ -1,6 +1,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::machine::Arch;
@@ -274,6 +275,11 @@ fn a_medium_that_a_lock_names_stays_as_long_as_there_is_a_lock() {
     let found = kept::kept(&world.store, &sha256).unwrap();
     assert_eq!(std::fs::read(found).unwrap(), b"medium");
     std::fs::remove_file(&lock).unwrap();
+    assert!(world.store.evict(u64::MAX).unwrap().is_empty());
+    let mut notes = std::fs::read_dir(world.store.state().join("cache/locks")).unwrap();
+    let note = std::fs::File::open(notes.next().unwrap().unwrap().path()).unwrap();
+    let month = Duration::from_secs(31 * 24 * 3600);
+    note.set_modified(SystemTime::now() - month).unwrap();
     assert_eq!(world.store.evict(u64::MAX).unwrap().len(), 1);
     assert_eq!(kept::kept(&world.store, &sha256), None);
 }
