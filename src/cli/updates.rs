@@ -158,7 +158,8 @@ fn text(report: &Report) -> String {
     let rows = report.images.iter().map(|image| {
         let revision = image.at.revision.map(|number| number.to_string());
         // What is not known must not look like none.
-        let count = |count| match (count, image.unread.is_empty()) {
+        let is_judged = image.unread.is_empty() && report.problems.is_empty();
+        let count = |count| match (count, is_judged) {
             (0, false) => "unknown".to_owned(),
             (count, true) => count.to_string(),
             (count, false) => format!("{count}, perhaps more"),

@@ -6,21 +6,28 @@ use std::io::Read as _;
 use super::{choice, file, text};
 use crate::distro::{release, repos, sources};
 use crate::recipe::config::AdvisoryFormat;
-use crate::sbom::{licence, package};
+use crate::sbom::{Kind, licence, package};
 use crate::updates::advisories::{self, Advisories};
-use crate::updates::{apk, rpm};
+use crate::updates::{Packages, apk, rpm};
 
 /// The first byte chooses: advisories of OSV's, of Debian's tracker, an OpenVEX document.
 pub(super) fn advisories(data: &[u8]) {
     let wanted = BTreeSet::from(["openssl", "a"]);
+    let image = Packages {
+        kind: Kind::Deb,
+        distro: "debian".into(),
+        release: "12.11".into(),
+        packages: vec![],
+        sources: vec![],
+    };
     let read = |format, data: &[u8]| {
         let file = file(data);
-        drop(Advisories::default().read(format, file.path(), &wanted));
+        drop(Advisories::about([&image]).read(format, file.path(), &wanted));
     };
     match choice(data, 3) {
         (0, data) => read(AdvisoryFormat::Osv, data),
         (1, data) => read(AdvisoryFormat::DebianTracker, data),
-        (_, data) => drop(advisories::vex_of_bytes(data)),
+        (_, data) => drop(advisories::vex_of_bytes(data, jiff::Timestamp::UNIX_EPOCH)),
     }
 }
 

@@ -1,14 +1,13 @@
 //! The images whose fixes are looked for: what channels have now, or what this host has built.
 
 use super::status::repositories;
-use super::{Options, Session, plan, whole};
+use super::{Options, Session, lock, whole};
 use crate::error::{Error, Result};
 use crate::repository::State;
 use crate::repository::state::Revision;
 use crate::repository::views::packages;
 use crate::sbom::Contents;
 use crate::stage::StageId;
-use crate::store::epoch::Mode;
 use crate::time::now;
 use crate::updates::{self, Packages, Place, Report, Settings, Subject};
 
@@ -132,7 +131,7 @@ fn built(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
     };
     let mut subjects = vec![];
     for name in &names {
-        let plan = plan(session, &Options::default(), name, Mode::Look)?;
+        let plan = lock::last(session, &Options::default(), name)?;
         let mut stages = plan.stages.iter();
         let sealed = stages.find(|planned| planned.stage == StageId::Seal);
         let entry = sealed.and_then(|planned| session.store.entry(&planned.key));

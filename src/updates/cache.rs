@@ -61,6 +61,23 @@ pub(super) fn is_behind(now: Option<u64>, before: Option<u64>) -> bool {
     now.zip(before).is_some_and(|(now, before)| now < before)
 }
 
+/// How far the clock of an archive may be ahead, in seconds.
+const AHEAD: u64 = 86_400;
+
+/// Refuses an index of a day that is yet to come: it would hide all true ones until then.
+///
+/// # Errors
+/// Then, as apt does.
+pub(super) fn check_date(url: &Url, made: Option<u64>, at: Option<u64>) -> Result<()> {
+    match made.zip(at) {
+        Some((made, at)) if made > at.saturating_add(AHEAD) => {
+            Err(Error::stage(format!("{url} is not valid yet"))
+                .cause("it was made on a day that is yet to come: look at the clocks"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is kept beside such a file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Note {

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::advisories::{self, Advisories, Finding, Vex};
 use super::cache::Cache;
-use super::{Settings, Subject, suite};
+use super::{ImageUpdates, Settings, Subject, Update, suite};
 use crate::error::{Kind, Result};
 
 /// Where it stands when advisories were seen first.
@@ -65,20 +66,59 @@ pub fn vulnerabilities(
     })
 }
 
+/// Since when updates wait that were seen before, `old`, and cannot be judged now: a mirror that does not answer for a
+/// day takes nobody's days away.
+pub(super) fn waited(
+    old: Option<&ImageUpdates>,
+    updates: &[Update],
+    is_judged: bool,
+) -> BTreeMap<String, u64> {
+    let Some(old) = old.filter(|_| !is_judged) else {
+        return BTreeMap::new();
+    };
+    let before = old.updates.iter();
+    let before = before.map(|one| (one.package.clone(), one.since));
+    let mut before: BTreeMap<_, _> = old.waited.clone().into_iter().chain(before).collect();
+    before.retain(|package, _| !updates.iter().any(|one| one.package == *package));
+    before
+}
+
 /// When this host saw advisories first.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<String, u64>);
+pub(super) struct Seen {
+    first: BTreeMap<String, u64>,
+    /// Why nobody knows, as a sentence: then nothing is kept, and no time of grace begins anew.
+    damaged: Option<String>,
+}
 
 impl Seen {
     pub(super) fn read(state: &Path) -> Self {
-        let bytes = std::fs::read(state.join(SEEN)).unwrap_or_default();
-        Seen(serde_json::from_slice(&bytes).unwrap_or_default())
+        let path = state.join(SEEN);
+        let first = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.to_string()),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+        };
+        match first {
+            Ok(first) => Seen {
+                first,
+                damaged: None,
+            },
+            Err(why) => Seen {
+                first: BTreeMap::new(),
+                damaged: Some(format!(
+                    "nobody knows since when this host knows advisories: {} is damaged ({why}); put it back, \
+                     or remove it: then they are new",
+                    path.display()
+                )),
+            },
+        }
     }
 
     /// Since when an advisory is known: when it was published, else when it was seen first; `at` is now. One that
     /// is published some day only has no other day than that.
     pub(super) fn since(&self, id: &str, published: Option<u64>, at: u64) -> u64 {
-        let first = || self.0.get(id).copied().unwrap_or(at).min(at);
+        let first = || self.first.get(id).copied().unwrap_or(at).min(at);
         published
             .filter(|published| *published <= at)
             .unwrap_or_else(first)
@@ -86,14 +126,21 @@ impl Seen {
 
     pub(super) fn add(&mut self, findings: &[Finding]) {
         for finding in findings {
-            self.0.entry(finding.id.clone()).or_insert(finding.since);
+            let first = &mut self.first;
+            first.entry(finding.id.clone()).or_insert(finding.since);
         }
     }
 
-    /// Keeps it, with what others have seen since it was read.
+    /// Keeps it, with what others have seen since it was read; a damaged one stays as it is.
     pub(super) fn keep(&self, state: &Path) -> Result<()> {
-        let mut all = Seen::read(state).0;
-        for (id, since) in &self.0 {
+        let Seen {
+            first: mut all,
+            damaged,
+        } = Seen::read(state);
+        if damaged.is_some() || self.damaged.is_some() {
+            return Ok(());
+        }
+        for (id, since) in &self.first {
             let first = all.entry(id.clone()).or_insert(*since);
             *first = (*first).min(*since);
         }
@@ -126,7 +173,11 @@ pub(super) fn read(cache: &Cache, settings: &Settings, subjects: &[Subject]) -> 
         }
     }
     let wanted: BTreeSet<&str> = wanted.iter().map(|name| &**name).collect();
-    let (mut known, mut problems) = (Advisories::default(), vec![]);
+    let images = subjects.iter().flat_map(|subject| &subject.contents);
+    let (mut known, mut problems) = (Advisories::about(images), vec![]);
+    if !settings.advisories.is_empty() {
+        problems.extend(Seen::read(&settings.state).damaged);
+    }
     let mut files = vec![];
     for (format, url) in &settings.advisories {
         let read = cache.large(url).and_then(|(path, of)| {
@@ -186,7 +237,24 @@ mod tests {
         other.add(&[finding("CVE-1", 200), finding("CVE-2", 200)]);
         one.keep(state.path()).unwrap();
         other.keep(state.path()).unwrap();
-        let kept = Seen::read(state.path()).0;
+        let kept = Seen::read(state.path()).first;
         assert_eq!(kept, [("CVE-1".into(), 100), ("CVE-2".into(), 200)].into());
+    }
+
+    #[test]
+    fn what_is_damaged_is_told_and_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join(SEEN);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(Seen::read(state.path()).damaged, None);
+        for text in ["", "{\"CVE-1\": 100", "[]", "\0\0"] {
+            std::fs::write(&path, text).unwrap();
+            let mut seen = Seen::read(state.path());
+            let why = seen.damaged.clone().unwrap();
+            assert!(why.contains("seen.json is damaged"), "{why}");
+            seen.add(&[finding("CVE-1", 200)]);
+            seen.keep(state.path()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
     }
 }

@@ -208,6 +208,9 @@ pub struct ImageUpdates {
     /// What could not be judged, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
+    /// Packages whose updates were seen before and could not be judged this time, with when they were seen first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waited: BTreeMap<String, u64>,
 }
 
 /// A newer version of a package that an image has.
@@ -278,6 +281,10 @@ impl Report {
     /// When it cannot be written.
     pub fn keep(&self, state: &Path, exists: impl Fn(&Place) -> bool) -> Result<()> {
         let mut whole = self.clone();
+        // What was not read is missing for each: of later reports some are about other images.
+        for image in &mut whole.images {
+            image.unread.extend(self.problems.iter().cloned());
+        }
         let asked: BTreeSet<_> = self.images.iter().map(|image| key(&image.at)).collect();
         let before = Report::last(state).unwrap_or_default();
         let others = before.images.into_iter();
@@ -335,7 +342,8 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
             .find(|image| key(&image.at) == key(&subject.at));
         let since = |package: &str| {
             let update = old?.updates.iter().find(|update| update.package == package);
-            update.map(|update| update.since)
+            let since = update.map(|update| update.since);
+            since.or_else(|| old?.waited.get(package).copied())
         };
         match &subject.contents {
             Err(why) => ImageUpdates {
@@ -344,6 +352,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                 packages: 0,
                 updates: vec![],
                 advisories: vec![],
+                waited: known::waited(old, &[], false),
                 unread: vec![why.clone()],
             },
             Ok(contents) => {
@@ -366,6 +375,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                     looked: at,
                     advisories,
                     packages: contents.packages.len(),
+                    waited: known::waited(old, &updates, unread.is_empty()),
                     updates,
                     unread,
                 }

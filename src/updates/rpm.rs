@@ -6,7 +6,7 @@ pub mod xml;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cache::is_behind;
+use super::cache::{check_date, is_behind};
 use super::lists::{Listed, read_listed};
 use super::suite::{Load, Loaded, Offers, Want, sentence};
 use crate::digest::Sha256;
@@ -125,7 +125,9 @@ fn index(load: &Load<'_>, uri: &str, list: &Metalink, signed: bool) -> Result<In
     trust(load, &url, &current.bytes, signed)?;
     let read = |bytes: &[u8]| {
         let read = Repomd::read(bytes);
-        read.map_err(|cause| Error::stage(format!("{url} is no index of packages")).cause(cause))
+        let read = read
+            .map_err(|cause| Error::stage(format!("{url} is no index of packages")).cause(cause))?;
+        check_date(&url, read.made, load.at).map(|()| read)
     };
     let mut repomd = read(&current.bytes)?;
     let before = current.before.as_deref();

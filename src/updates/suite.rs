@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::asked::Asked;
-use super::cache::{Cache, is_behind};
+use super::cache::{Cache, check_date, is_behind};
 use super::lists::Lists;
 use super::rpm::xml::Notice;
 use super::{Settings, SuiteStatus, apk, kernel, rpm};
@@ -129,7 +129,7 @@ pub(super) struct Load<'a> {
     pub(super) wants: &'a BTreeSet<Want>,
     pub(super) wanted: &'a BTreeSet<&'a str>,
     /// Now; none where an index may have expired since it was read.
-    at: Option<u64>,
+    pub(super) at: Option<u64>,
 }
 
 impl Load<'_> {
@@ -246,6 +246,7 @@ impl Load<'_> {
         })?;
         let release = Release::read(&text)
             .map_err(|why| Error::stage(format!("{url} is no index of a suite")).cause(why))?;
+        check_date(url, release.date, self.at)?;
         match release.is_of(&self.asked.suite) {
             true => Ok(release),
             false => {

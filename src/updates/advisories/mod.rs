@@ -8,7 +8,7 @@ mod tracker;
 mod vex;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,27 +82,48 @@ struct Entry {
     versions: Vec<String>,
 }
 
-/// All advisories about the wanted packages.
+/// How much is kept of all advisories, in bytes: of Debian's tracker 100,000 states of vulnerabilities.
+const MOST: usize = 96 << 20;
+
+/// All advisories about the wanted packages of the releases that images have.
 #[derive(Debug, Default)]
 pub struct Advisories {
     by_package: HashMap<String, Vec<Entry>>,
-    /// The releases of distributions that any advisory is about.
-    ecosystems: BTreeSet<String>,
+    /// The images' releases, and whether any advisory is about one.
+    releases: BTreeMap<ecosystem::Release, bool>,
     /// How many advisories were read, those about other packages too.
     count: u64,
+    /// About how much memory they take, in bytes.
+    kept: usize,
 }
 
 impl Advisories {
+    /// None yet, to read those that are about the releases of these images.
+    pub fn about<'a>(images: impl IntoIterator<Item = &'a Packages>) -> Self {
+        let releases = images.into_iter().map(ecosystem::Release::of);
+        Advisories {
+            releases: releases.map(|release| (release, false)).collect(),
+            ..Advisories::default()
+        }
+    }
+
     /// Reads a file, or a directory, into these.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another format.
+    /// When it cannot be read, is of another format, or has more about the wanted packages than fits.
     pub fn read(&mut self, format: Format, path: &Path, wanted: &BTreeSet<&str>) -> Result<()> {
         let before = self.count;
         let read = match format {
             Format::Osv => osv::read(path, wanted, self),
             Format::DebianTracker => tracker::read(path, wanted, self),
         };
+        let shown = path.display();
+        if self.kept > MOST {
+            let said = format!("{shown} has more advisories about the images' packages than fit");
+            return Err(Error::stage(said)
+                .cause(format!("{} MiB are kept of all of them", MOST >> 20))
+                .hint("`advisories:` in imgforge.yaml names the file: does it belong there?"));
+        }
         let read = match self.count == before {
             true => read.and(Err(io::Error::other("it has no advisory at all"))),
             false => read,
@@ -112,7 +133,7 @@ impl Advisories {
                 Format::Osv => "OSV's format",
                 Format::DebianTracker => "the format of Debian's security tracker",
             };
-            Error::stage(format!("{} has no advisories in {format}", path.display()))
+            Error::stage(format!("{shown} has no advisories in {format}"))
                 .cause(cause)
                 .hint("`advisories:` in imgforge.yaml names the file and its format")
         })
@@ -125,24 +146,28 @@ impl Advisories {
 
     /// Notes that some advisory is about a release.
     fn knows(&mut self, ecosystem: &str) {
-        if !self.ecosystems.contains(ecosystem) && ecosystem::is_known(ecosystem) {
-            self.ecosystems.insert(ecosystem.to_owned());
+        for (release, known) in &mut self.releases {
+            *known |= release.is(ecosystem);
         }
     }
 
     /// Why the advisories do not tell which vulnerabilities an image has, as a sentence: none of them is about
     /// its release.
     pub fn lack(&self, contents: &Packages) -> Option<String> {
-        let release = ecosystem::Release::of(contents);
-        let about = self.ecosystems.iter().any(|one| release.is(one));
+        let known = self.releases.get(&ecosystem::Release::of(contents));
         let (distro, number) = (&contents.distro, &contents.release);
-        (!about).then(|| {
+        (known != Some(&true)).then(|| {
             let what = format!("{distro} {number}");
             format!("no advisory is about its release, {}", what.trim())
         })
     }
 
+    /// Keeps an advisory about a package, where an image has its release, and as long as there is room.
     fn add(&mut self, package: &str, entry: Entry) {
+        if self.kept > MOST || !self.releases.keys().any(|it| it.is(&entry.ecosystem)) {
+            return;
+        }
+        self.kept += entry.size();
         self.by_package
             .entry(package.to_owned())
             .or_default()
@@ -246,6 +271,19 @@ fn is_cve(id: &str) -> bool {
 }
 
 impl Entry {
+    /// About how much memory it takes, in bytes.
+    fn size(&self) -> usize {
+        let texts = |all: &[String]| all.iter().map(|one| one.len() + 40).sum::<usize>();
+        let Advisory { id, aliases, .. } = &*self.advisory;
+        // A list has room for up to twice as much.
+        2 * size_of::<Entry>()
+            + size_of::<Advisory>()
+            + self.spans.len() * (size_of::<Span>() + 80)
+            + (id.len() + self.ecosystem.len() + 80)
+            + texts(aliases)
+            + texts(&self.versions)
+    }
+
     /// Whether a version is affected, and which is not any more.
     fn affects(&self, kind: Kind, version: &str) -> Option<Option<String>> {
         let before = |a: &str, b: &str| compare(kind, a, b) == Ordering::Less;

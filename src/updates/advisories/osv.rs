@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use super::super::limited::Limited;
 use super::{Advisories, Advisory, Entry, Span, ecosystem};
+use crate::host::opened;
 use crate::sbom::Kind;
 use crate::sbom::version::compare;
 use crate::severity::Severity;
@@ -122,9 +122,9 @@ pub(super) fn read(path: &Path, wanted: &BTreeSet<&str>, into: &mut Advisories) 
         files.sort();
         return files
             .iter()
-            .try_for_each(|file| stream(File::open(file)?, wanted, into));
+            .try_for_each(|file| stream(opened::open(file)?, wanted, into));
     }
-    let mut file = File::open(path)?;
+    let mut file = opened::open(path)?;
     let mut magic = [0u8; 2];
     let read = file.read(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;
@@ -304,6 +304,7 @@ fn spans(kind: Kind, events: &[Event]) -> Vec<Span> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Packages;
     use super::*;
 
     /// Of each version whether it is affected, and what fixes it.
@@ -353,11 +354,18 @@ mod tests {
             "affected": [{"package": {"ecosystem": "Ubuntu:24.04:LTS", "name": "glibc"},
             "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}], "versions": ["2.39-0ubuntu8"],
             "ecosystem_specific": {"binaries": [{"libc6": "1"}], "ubuntu_priority": "negligible"}}]}"#;
-        let mut read = Advisories::default();
+        let image = Packages {
+            kind: Kind::Deb,
+            distro: "ubuntu".into(),
+            release: "24.04".into(),
+            packages: vec![],
+            sources: vec![],
+        };
+        let mut read = Advisories::about([&image]);
         stream(text.as_bytes(), &BTreeSet::from(["glibc"]), &mut read).unwrap();
         let entry = &read.by_package["glibc"][0];
         assert_eq!(entry.advisory.severity, Severity::Negligible);
-        assert!(read.ecosystems.contains("Ubuntu:24.04:LTS"));
+        assert_eq!(read.lack(&image), None);
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! Debian's security tracker: source packages, their vulnerabilities, and each release's state of them.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::super::limited::Limited;
 use super::{Advisories, Advisory, Entry, Span, ecosystem};
+use crate::host::opened;
+
+/// The largest single vulnerability, in bytes: the tracker's own have some thousands.
+const LARGEST: u64 = 1 << 20;
 
 #[derive(Deserialize)]
 struct Issue {
@@ -36,17 +41,28 @@ struct State {
 }
 
 pub(super) fn read(path: &Path, wanted: &BTreeSet<&str>, into: &mut Advisories) -> io::Result<()> {
-    let file = BufReader::with_capacity(256 << 10, File::open(path)?);
-    let mut json = serde_json::Deserializer::from_reader(file);
-    json.deserialize_map(Sources { wanted, into })?;
-    json.end()?;
-    Ok(())
+    stream(opened::open(path)?, wanted, into)
 }
 
-/// The source packages, one at a time; those that nobody wants are passed over.
+fn stream(from: impl Read, wanted: &BTreeSet<&str>, into: &mut Advisories) -> io::Result<()> {
+    let left = &Cell::new(LARGEST);
+    let from = Limited {
+        from,
+        left,
+        said: "a vulnerability has more than 1 MiB",
+    };
+    // What is read ahead is less than a piece.
+    let from = BufReader::with_capacity(256 << 10, from);
+    let mut json = serde_json::Deserializer::from_reader(from);
+    json.deserialize_map(Sources { wanted, into, left })?;
+    Ok(json.end()?)
+}
+
+/// The source packages, one at a time.
 struct Sources<'a> {
     wanted: &'a BTreeSet<&'a str>,
     into: &'a mut Advisories,
+    left: &'a Cell<u64>,
 }
 
 impl<'de> Visitor<'de> for Sources<'_> {
@@ -57,30 +73,24 @@ impl<'de> Visitor<'de> for Sources<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
+        let Sources { wanted, into, left } = self;
         while let Some(source) = all.next_key::<String>()? {
-            if !self.wanted.contains(source.as_str()) {
-                all.next_value_seed(Passing(self.into))?;
-                continue;
-            }
-            let issues: BTreeMap<String, Issue> = all.next_value()?;
-            for (id, issue) in issues {
-                self.into.count();
-                for (release, state) in issue.releases {
-                    self.into.knows(&ecosystem::of_debian(&release));
-                    if let Some(entry) = entry(&id, &release, state) {
-                        self.into.add(&source, entry);
-                    }
-                }
-            }
+            left.set(LARGEST);
+            let source = wanted.get(source.as_str()).copied();
+            all.next_value_seed(Issues { source, into, left })?;
         }
         Ok(())
     }
 }
 
-/// The issues of a source package that nobody wants, one at a time.
-struct Passing<'a>(&'a mut Advisories);
+/// The vulnerabilities of a source package, one at a time; of one that nobody wants they are passed over.
+struct Issues<'a> {
+    source: Option<&'a str>,
+    into: &'a mut Advisories,
+    left: &'a Cell<u64>,
+}
 
-impl<'de> DeserializeSeed<'de> for Passing<'_> {
+impl<'de> DeserializeSeed<'de> for Issues<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -88,7 +98,7 @@ impl<'de> DeserializeSeed<'de> for Passing<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Passing<'_> {
+impl<'de> Visitor<'de> for Issues<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,10 +106,24 @@ impl<'de> Visitor<'de> for Passing<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<(), A::Error> {
-        while let Some((IgnoredAny, issue)) = all.next_entry::<IgnoredAny, Passed>()? {
-            self.0.count();
-            for release in issue.releases.keys() {
-                self.0.knows(&ecosystem::of_debian(release));
+        let Issues { source, into, left } = self;
+        while let Some(id) = all.next_key::<String>()? {
+            into.count();
+            let Some(source) = source else {
+                let passed: Passed = all.next_value()?;
+                left.set(LARGEST);
+                for release in passed.releases.keys() {
+                    into.knows(&ecosystem::of_debian(release));
+                }
+                continue;
+            };
+            let issue: Issue = all.next_value()?;
+            left.set(LARGEST);
+            for (release, state) in issue.releases {
+                into.knows(&ecosystem::of_debian(&release));
+                if let Some(entry) = entry(&id, &release, state) {
+                    into.add(source, entry);
+                }
             }
         }
         Ok(())
@@ -128,4 +152,83 @@ fn entry(id: &str, release: &str, state: State) -> Option<Entry> {
         }],
         versions: vec![],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Packages;
+    use super::*;
+    use crate::sbom::Kind;
+
+    /// What there is about openssl in an image of Debian 12.
+    fn read(from: impl Read) -> (io::Result<()>, Advisories) {
+        let image = Packages {
+            kind: Kind::Deb,
+            distro: "debian".into(),
+            release: "12.11".into(),
+            packages: vec![],
+            sources: vec![],
+        };
+        let mut all = Advisories::about([&image]);
+        let read = stream(from, &BTreeSet::from(["openssl"]), &mut all);
+        (read, all)
+    }
+
+    #[test]
+    fn a_name_or_a_vulnerability_without_an_end_is_refused_before_it_fills_the_memory() {
+        let endless = || io::repeat(b'x').take(1 << 40);
+        for begun in [
+            r#"{""#,
+            r#"{"openssl": {""#,
+            r#"{"openssl": {"CVE-1": {"description": ""#,
+            r#"{"openssl": {"CVE-1": {"releases": {"bookworm": {"urgency": ""#,
+            r#"{"other": {"CVE-1": {"releases": {""#,
+        ] {
+            let (read, _) = read(begun.as_bytes().chain(endless()));
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains("has more than 1 MiB"), "{begun}: {error}");
+        }
+    }
+
+    /// Gives a file with this many vulnerabilities of openssl, each in this many releases.
+    struct Many {
+        issues: u32,
+        text: Vec<u8>,
+        at: usize,
+    }
+
+    impl Read for Many {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.at == self.text.len() && self.issues > 0 {
+                self.issues -= 1;
+                let comma = if self.issues > 0 { "," } else { "}}" };
+                let (number, open) = (self.issues, r#"{"status": "open"}"#);
+                let issue = format!(
+                    r#""CVE-{number}": {{"releases": {{"bookworm": {open}, "r{number}": {open}}}}}{comma}"#
+                );
+                (self.text, self.at) = (issue.into_bytes(), 0);
+            }
+            let read = (&self.text[self.at..]).read(buffer)?;
+            self.at += read;
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn of_any_number_of_vulnerabilities_what_fits_is_kept_and_only_of_the_images_release() {
+        let many = |issues| Many {
+            issues,
+            text: br#"{"openssl": {"#.to_vec(),
+            at: 0,
+        };
+        let (done, few) = read(many(1000));
+        done.unwrap();
+        assert_eq!(few.by_package["openssl"].len(), 1000);
+        assert!(few.kept < super::super::MOST);
+        let (done, all) = read(many(1_000_000));
+        done.unwrap();
+        assert_eq!(all.count, 1_000_000);
+        let kept = all.by_package["openssl"].len();
+        assert!(all.kept > super::super::MOST && kept < 400_000, "{kept}");
+    }
 }

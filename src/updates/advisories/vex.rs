@@ -1,5 +1,6 @@
 //! Which vulnerabilities do not apply, and why: OpenVEX, <https://github.com/openvex/spec>.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,10 +8,23 @@ use serde_json::Value;
 
 use super::{Advisory, Packages, is_cve};
 use crate::error::{Error, Result};
+use crate::host::opened;
 use crate::sbom::Package;
 
 /// The largest document, in bytes.
 const LARGEST: u64 = 64 << 20;
+
+/// OpenVEX' words for the reason why something is not affected.
+const JUSTIFICATIONS: [&str; 5] = [
+    "component_not_present",
+    "vulnerable_code_not_present",
+    "vulnerable_code_not_in_execute_path",
+    "vulnerable_code_cannot_be_controlled_by_adversary",
+    "inline_mitigations_already_exist",
+];
+
+/// How far the clock of an author may be ahead, in seconds.
+const AHEAD: i64 = 86_400;
 
 /// Why an advisory does not apply.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,12 +44,11 @@ pub struct Excuse {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vex {
     names: Vec<String>,
-    /// None for all.
     products: Vec<Product>,
     /// Why it does not apply; none where the statement says that it does, or may.
     excuse: Option<Excuse>,
     /// When it was made; of two the later one counts.
-    at: Option<jiff::Timestamp>,
+    at: jiff::Timestamp,
 }
 
 /// An image or a package, by any of its identifiers.
@@ -50,7 +63,6 @@ struct Product {
 struct Document {
     #[serde(rename = "@context")]
     context: String,
-    #[serde(default)]
     timestamp: String,
     statements: Vec<Statement>,
 }
@@ -76,26 +88,26 @@ struct Statement {
 /// The statements of a document.
 ///
 /// # Errors
-/// When it cannot be read or is no OpenVEX, or a statement says without a reason that something does not apply.
+/// When it cannot be read or is no OpenVEX, or a statement names no product, says without a reason that
+/// something is not affected, or is of a day that is yet to come.
 pub fn read(path: &Path) -> Result<Vec<Vex>> {
     let wrong = |cause: String| {
         Error::usage(format!("{} is no OpenVEX document", path.display()))
             .cause(cause)
             .hint("`vex:` in imgforge.yaml names it; `vexctl` makes such documents")
     };
-    let size = path
-        .metadata()
-        .map_err(|cause| wrong(cause.to_string()))?
-        .len();
-    if size > LARGEST {
-        return Err(wrong(format!("it has {size} bytes")));
+    let mut bytes = vec![];
+    opened::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|cause| wrong(cause.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong(format!("it has more than {} MiB", LARGEST >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(|cause| wrong(cause.to_string()))?;
-    of_bytes(&bytes).map_err(wrong)
+    of_bytes(&bytes, jiff::Timestamp::now()).map_err(wrong)
 }
 
-/// As [`read`], with the error as a sentence.
-pub fn of_bytes(bytes: &[u8]) -> Result<Vec<Vex>, String> {
+/// As [`read`] at the time `now`, with the error as a sentence.
+pub fn of_bytes(bytes: &[u8], now: jiff::Timestamp) -> Result<Vec<Vex>, String> {
     let document: Document = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
     if !document.context.starts_with("https://openvex.dev/ns") {
         return Err(format!("its context is `{}`", document.context));
@@ -103,25 +115,31 @@ pub fn of_bytes(bytes: &[u8]) -> Result<Vec<Vex>, String> {
     let mut all = vec![];
     for statement in document.statements {
         let names = names(&statement.vulnerability);
-        let reason = [&statement.impact_statement, &statement.status_notes];
-        let reason = reason.into_iter().find(|text| !text.is_empty());
+        let name = names.first().cloned().unwrap_or_default();
+        let said = [&statement.impact_statement, &statement.status_notes];
+        let said = said.into_iter().find(|text| !text.trim().is_empty());
         let applies = match statement.status.as_str() {
             "not_affected" | "fixed" => false,
             "affected" | "under_investigation" => true,
             other => return Err(format!("`{other}` is no status")),
         };
-        if statement.status == "not_affected"
-            && statement.justification.is_empty()
-            && reason.is_none()
-        {
-            let name = names.first().cloned().unwrap_or_default();
-            return Err(format!("it does not say why {name} does not apply"));
+        if statement.status == "not_affected" {
+            justified(&statement, &name)?;
+        }
+        if statement.products.is_empty() {
+            return Err(format!(
+                "its statement about {name} names no product: write \
+                 `\"products\": [{{\"@id\": \"pkg:generic/IMAGE\"}}]`, or a package's URL"
+            ));
         }
         let parts: Vec<Vec<String>> = statement.subcomponents.iter().map(ids).collect();
-        let at = [&statement.timestamp, &document.timestamp];
-        let at = at.into_iter().find_map(|text| text.parse().ok());
+        let at = match statement.timestamp.as_str() {
+            "" => time(&document.timestamp, now),
+            own => time(own, now),
+        };
+        let at = at.map_err(|why| format!("its statement about {name} {why}"))?;
         let excuse = Excuse {
-            statement: reason.cloned().unwrap_or_default(),
+            statement: said.cloned().unwrap_or_default(),
             status: statement.status,
             justification: statement.justification,
         };
@@ -137,6 +155,34 @@ pub fn of_bytes(bytes: &[u8]) -> Result<Vec<Vex>, String> {
         });
     }
     Ok(all)
+}
+
+/// Refuses what is not affected for no reason, or for one that is none.
+fn justified(statement: &Statement, name: &str) -> Result<(), String> {
+    let word = statement.justification.as_str();
+    let all = JUSTIFICATIONS.join(", ");
+    match word {
+        "" if statement.impact_statement.trim().is_empty() => Err(format!(
+            "it does not say why {name} does not apply: write `justification`, one of {all}, or \
+             `impact_statement`"
+        )),
+        "" => Ok(()),
+        word if JUSTIFICATIONS.contains(&word) => Ok(()),
+        word => Err(format!(
+            "`{word}` is no justification for {name}: write one of {all}"
+        )),
+    }
+}
+
+/// When a statement was made; none of the future counts more than all others.
+fn time(text: &str, now: jiff::Timestamp) -> Result<jiff::Timestamp, String> {
+    let at: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("has the time `{text}`, which is none"))?;
+    match at.as_second() > now.as_second() + AHEAD {
+        true => Err(format!("is of {text}, which is yet to come")),
+        false => Ok(at),
+    }
 }
 
 fn names(vulnerability: &Value) -> Vec<String> {
@@ -211,7 +257,7 @@ impl Vex {
         let fits = |product: &Product| {
             is(&product.ids) && (product.parts.is_empty() || product.parts.iter().any(is))
         };
-        self.products.is_empty() || self.products.iter().any(fits)
+        self.products.iter().any(fits)
     }
 }
 

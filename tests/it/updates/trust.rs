@@ -100,6 +100,41 @@ fn a_date_that_nobody_can_read_is_no_permission_for_ever() {
 }
 
 #[test]
+fn an_index_of_a_day_that_is_yet_to_come_hides_nothing() {
+    let (archive, _server, world) = mirror();
+    let newer = [("vim", "2:9.0.1378-3", "")];
+    archive.suite(SECURITY, "bookworm-security", &newer);
+    let date = |from: &str, to: &str| archive.alter(SECURITY, |text| text.replace(from, to));
+    date("Sat, 15 Nov 2025", "Fri, 15 Nov 2999");
+    let said = world.updates(&["editor"]).exits(1);
+    said.says(&["InRelease is not valid yet"]);
+    date("Fri, 15 Nov 2999", "Sat, 15 Nov 2025");
+    let said = world.updates(&["editor", "--json"]).exits(4);
+    let row = "editor vim 2:9.0.1378-2 2:9.0.1378-3 bookworm-security *";
+    assert_eq!(waiting(&said.json()), [row]);
+}
+
+/// How long a fix waits is not forgotten while nobody can look.
+#[test]
+fn a_mirror_that_is_away_takes_no_day_of_a_fix_away() {
+    let (archive, _server, world) = mirror();
+    let newer = [("vim", "2:9.0.1378-3", "")];
+    archive.suite(SECURITY, "bookworm-security", &newer);
+    let look = |code: i32| world.updates(&["editor", "--json"]).exits(code).json();
+    let now = look(4)["images"][0]["updates"][0]["since"].clone();
+    let last = world.read("state/updates/last.json");
+    let earlier = last.replace(&format!("\"since\":{now}"), "\"since\":1000");
+    world.write("state/updates/last.json", earlier);
+    let index = format!("{SECURITY}/InRelease");
+    let good = archive.read(&index);
+    archive.write(&index, b"<html>welcome</html>");
+    look(1);
+    look(1);
+    archive.write(&index, &good);
+    assert_eq!(look(4)["images"][0]["updates"][0]["since"], 1000);
+}
+
+#[test]
 fn packages_for_all_architectures_may_have_a_list_of_their_own() {
     let (archive, _server, world) = mirror();
     let text = "Package: vim\nArchitecture: all\nVersion: 2:9.9-1\n\n";

@@ -16,7 +16,79 @@ fn document(statements: &[(&str, &str, &str, Value)]) -> Vec<Vex> {
         "@context": "https://openvex.dev/ns/v0.2.0", "timestamp": "2025-01-01T00:00:00Z",
         "statements": statements.collect::<Vec<_>>(),
     });
-    of_bytes(document.to_string().as_bytes()).unwrap()
+    of_bytes(document.to_string().as_bytes(), now()).unwrap()
+}
+
+fn now() -> jiff::Timestamp {
+    "2025-06-01T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_statement_has_a_product_a_reason_and_a_time_that_has_come() {
+    let read = |statement: Value, timestamp: &str| {
+        let mut whole = serde_json::json!({
+            "vulnerability": {"name": "CVE-1"}, "status": "not_affected", "products": ["web"],
+            "justification": "component_not_present",
+        });
+        let more = statement.as_object().unwrap().clone();
+        whole.as_object_mut().unwrap().extend(more);
+        let document = serde_json::json!({
+            "@context": "https://openvex.dev/ns/v0.2.0", "timestamp": timestamp, "statements": [whole],
+        });
+        of_bytes(document.to_string().as_bytes(), now()).map(|_| ())
+    };
+    let (past, soon) = ("2025-01-01T00:00:00Z", "2025-06-01T10:00:00Z");
+    for (statement, timestamp, why) in [
+        (r#"{}"#, past, ""),
+        (r#"{}"#, soon, ""),
+        (
+            r#"{"justification": "", "impact_statement": "it is not called"}"#,
+            past,
+            "",
+        ),
+        (r#"{"status": "fixed", "justification": ""}"#, past, ""),
+        (r#"{"products": []}"#, past, "about CVE-1 names no product"),
+        (
+            r#"{"products": [], "status": "fixed"}"#,
+            past,
+            "about CVE-1 names no product",
+        ),
+        (r#"{"justification": ""}"#, past, "does not say why CVE-1"),
+        (
+            r#"{"justification": "", "impact_statement": " \n"}"#,
+            past,
+            "does not say why CVE-1",
+        ),
+        (
+            r#"{"justification": "", "status_notes": "seen"}"#,
+            past,
+            "does not say why CVE-1",
+        ),
+        (
+            r#"{"justification": "harmless"}"#,
+            past,
+            "`harmless` is no justification",
+        ),
+        (r#"{}"#, "2999-01-01T00:00:00Z", "which is yet to come"),
+        (
+            r#"{"timestamp": "2999-01-01T00:00:00Z"}"#,
+            past,
+            "which is yet to come",
+        ),
+        (
+            r#"{"timestamp": "yesterday"}"#,
+            past,
+            "has the time `yesterday`",
+        ),
+        (r#"{}"#, "", "has the time ``"),
+    ] {
+        let said = read(serde_json::from_str(statement).unwrap(), timestamp);
+        let said = said.err().unwrap_or_default();
+        assert!(
+            said.contains(why) && said.is_empty() == why.is_empty(),
+            "{statement} {timestamp}: {said}"
+        );
+    }
 }
 
 /// Whether an advisory about openssl in the image `web` of Debian 12 is excused.
@@ -110,7 +182,7 @@ fn the_last_statement_counts() {
 
 #[test]
 fn an_advisory_about_several_vulnerabilities_is_excused_with_all_of_them() {
-    let all = || serde_json::json!([]);
+    let all = || serde_json::json!(["web"]);
     let one = document(&[("CVE-1", "not_affected", "", all())]);
     assert!(!excused(
         &one,
@@ -122,4 +194,21 @@ fn an_advisory_about_several_vulnerabilities_is_excused_with_all_of_them() {
     assert!(excused(&both, "DSA-1-1", &["CVE-1", "CVE-2"]));
     let itself = document(&[("DSA-1-1", "not_affected", "", all())]);
     assert!(excused(&itself, "DSA-1-1", &["CVE-1", "CVE-2"]));
+}
+
+#[test]
+fn what_is_no_file_keeps_nobody_waiting() {
+    use crate::recipe::config::AdvisoryFormat as Format;
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.json");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let of_vex = read(&pipe).unwrap_err();
+    let of_advisories = [Format::Osv, Format::DebianTracker].map(|format| {
+        let mut all = super::super::Advisories::default();
+        all.read(format, &pipe, &Default::default()).unwrap_err()
+    });
+    for error in [of_vex].into_iter().chain(of_advisories) {
+        assert!(error.render().contains("it is no file"), "{error}");
+    }
 }
