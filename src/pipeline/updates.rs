@@ -8,6 +8,7 @@ use crate::repository::state::Revision;
 use crate::repository::views::packages;
 use crate::sbom::Contents;
 use crate::stage::StageId;
+use crate::store::epoch::Mode;
 use crate::time::now;
 use crate::updates::{self, Packages, Place, Report, Settings, Subject};
 
@@ -131,7 +132,7 @@ fn built(session: &Session, scope: &Scope<'_>) -> Result<Vec<Subject>> {
     };
     let mut subjects = vec![];
     for name in &names {
-        let plan = lock::last(session, &Options::default(), name)?;
+        let plan = lock::last(session, &Options::default(), name, Mode::Look, |_| true)?;
         let mut stages = plan.stages.iter();
         let sealed = stages.find(|planned| planned.stage == StageId::Seal);
         let entry = sealed.and_then(|planned| session.store.entry(&planned.key));

@@ -47,25 +47,8 @@ pub struct Answer {
 /// When there is no repository, or a list cannot be read.
 pub fn query(root: &Path, query: &Query, channel: Option<&str>) -> Result<Answer> {
     let state = State::read(root)?;
-    if let Some(channel) = channel {
-        state.known_channel(channel)?;
-    }
     let mut answer = Answer::default();
-    for image in state.images.values() {
-        let wanted: Vec<u64> = match channel {
-            Some(channel) => image
-                .channels
-                .get(channel)
-                .into_iter()
-                .flat_map(Placement::revisions)
-                .collect(),
-            None => image.revisions.keys().copied().collect(),
-        };
-        let offered = |number: &u64| image.revisions.get(number).is_some_and(|one| one.offered());
-        let wanted: Vec<u64> = wanted.into_iter().filter(offered).collect();
-        if wanted.is_empty() {
-            continue;
-        }
+    for (image, wanted) in offered(&state, channel)? {
         let packages = read(root, &image.name)?;
         let bare = |number: &u64| {
             let known = packages.revisions.contains(number);
@@ -82,6 +65,32 @@ pub fn query(root: &Path, query: &Query, channel: Option<&str>) -> Result<Answer
         ask(image, &packages, query, &wanted, &mut answer);
     }
     Ok(answer)
+}
+
+/// The images that offer revisions, and these; with `channel` those that it has now.
+///
+/// # Errors
+/// When there is no such channel.
+pub fn offered<'a>(state: &'a State, channel: Option<&str>) -> Result<Vec<(&'a Image, Vec<u64>)>> {
+    if let Some(channel) = channel {
+        state.known_channel(channel)?;
+    }
+    let images = state.images.values().map(|image| {
+        let wanted: Vec<u64> = match channel {
+            Some(channel) => image
+                .channels
+                .get(channel)
+                .into_iter()
+                .flat_map(Placement::revisions)
+                .collect(),
+            None => image.revisions.keys().copied().collect(),
+        };
+        let offered = |number: &u64| image.revisions.get(number).is_some_and(|one| one.offered());
+        (image, wanted.into_iter().filter(offered).collect())
+    });
+    Ok(images
+        .filter(|(_, wanted): &(_, Vec<u64>)| !wanted.is_empty())
+        .collect())
 }
 
 fn ask(image: &Image, packages: &Packages, query: &Query, wanted: &[u64], answer: &mut Answer) {
@@ -117,7 +126,8 @@ fn ask(image: &Image, packages: &Packages, query: &Query, wanted: &[u64], answer
     }
 }
 
-fn channels(image: &Image, revisions: &[u64]) -> BTreeMap<String, Vec<u64>> {
+/// Which of the revisions each channel of an image has now.
+pub fn channels(image: &Image, revisions: &[u64]) -> BTreeMap<String, Vec<u64>> {
     let mut channels = BTreeMap::new();
     for (channel, placement) in &image.channels {
         let mut here: Vec<u64> = placement

@@ -47,6 +47,12 @@ impl Query {
         glob(&self.name, name) || (!source.is_empty() && glob(&self.name, source))
     }
 
+    /// What is asked about, where that has neither stars nor bounds.
+    pub fn word(&self) -> Option<&str> {
+        let is_plain = self.bounds.is_empty() && !self.name.contains('*');
+        is_plain.then_some(self.name.as_str())
+    }
+
     /// Whether the version is within all bounds.
     pub fn accepts(&self, kind: Kind, installed: &str) -> bool {
         self.bounds.iter().all(|bound| {

@@ -1,5 +1,6 @@
 //! `imgforge repo query`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -9,7 +10,9 @@ use super::super::{App, out, session};
 use crate::error::Result;
 use crate::repository::State;
 use crate::repository::query::{self, Answer, Found, ranges};
+use crate::repository::state::Image;
 use crate::repository::views::packages;
+use crate::sbom::Package;
 use crate::sbom::query::Query as Question;
 use crate::time::now;
 use crate::ui::summary::table;
@@ -20,7 +23,9 @@ use crate::updates::{self, Place, Settings, Subject};
 #[command(
     after_help = "PACKAGE is a name, which may have stars, with or without bounds: `openssl`,\n\
                         `openssl<3.5.2`, `lib*>=1.0<2`. Packages made from a source package of that name\n\
-                        count, too. Versions are compared as dpkg, RPM or apk do."
+                        count, too. Versions are compared as dpkg, RPM or apk do. Where no package has the\n\
+                        name, it is that of an advisory, such as CVE-2025-12345, of those that\n\
+                        `advisories:` in imgforge.yaml names."
 )]
 pub(crate) struct Query {
     /// What to look for
@@ -39,11 +44,30 @@ pub(crate) struct Query {
 impl Query {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let root = self.repository.path(app)?;
-        let answer = query::query(&root, &self.question, self.channel.as_deref())?;
+        let channel = self.channel.as_deref();
+        let mut answer = query::query(&root, &self.question, channel)?;
+        let mut judged = None;
+        if let Some(settings) = settings(app)? {
+            judged = Some(match self.question.word() {
+                Some(id) if answer.found.is_empty() => {
+                    advised(&settings, (&root, channel), id, &mut answer)?
+                }
+                _ => judge(&settings, &root, &answer)?,
+            });
+        }
         warn(app, &answer);
-        let advisories = advisories(app, &root, &answer)?;
+        if let Some(judged) = &judged {
+            let problems = judged.problems.iter().cloned();
+            problems.for_each(|why| app.ui.warning(why));
+        }
+        if answer.found.is_empty() {
+            app.ui.notice(match judged {
+                Some(_) => "no revision has such a package, or one with such an advisory",
+                None => "no revision has such a package",
+            });
+        }
         if self.json {
-            return out::json(&with(&answer, advisories.as_deref()));
+            return out::json(&with(&answer, judged.as_ref()));
         }
         let rows = answer.found.iter().enumerate().map(|(number, found)| {
             let channels = found
@@ -56,7 +80,9 @@ impl Query {
                 channels.collect::<Vec<_>>().join(", "),
                 found.package.clone(),
                 found.version.clone(),
-                told(advisories.as_deref().and_then(|all| all.get(number))),
+                judged
+                    .as_ref()
+                    .map_or_else(String::new, |all| all.told(number)),
             ]
         });
         let head = [
@@ -67,7 +93,7 @@ impl Query {
             "VERSION",
             "ADVISORIES",
         ];
-        match advisories {
+        match judged {
             Some(_) => out::print(&table(head, [false; 6], rows)),
             None => {
                 let rows = rows.map(|[a, b, c, d, e, _]| [a, b, c, d, e]);
@@ -78,62 +104,142 @@ impl Query {
     }
 }
 
-/// The advisories about each package that was found, by those that imgforge.yaml names; nothing where it names none.
-fn advisories(app: &App, root: &Path, answer: &Answer) -> Result<Option<Vec<Vec<Finding>>>> {
-    let (config, below, store) = session::plain(app)?;
-    let (Some(below), false) = (below, config.advisories.is_empty()) else {
-        return Ok(None);
-    };
-    let settings = Settings::of(&config, &below, store.planned_in(), false)?;
-    let state = State::read(root)?;
-    let subject = |found: &Found| {
-        let bill = || {
-            let image = state.images.get(&found.image)?;
-            let revision = image.revisions.get(found.revisions.first()?)?;
-            packages::bill(root, revision).ok().flatten()
-        };
-        Subject {
-            at: Place {
-                image: found.image.clone(),
-                ..Place::default()
-            },
-            contents: match bill() {
-                // Only what was found is asked about.
-                Some(mut bill) => {
-                    bill.packages
-                        .retain(|one| one.name == found.package && one.version == found.version);
-                    Ok(bill.into())
-                }
-                None => Err("it has no SBOM".to_owned()),
-            },
-        }
-    };
-    let subjects: Vec<Subject> = answer.found.iter().map(subject).collect();
-    let known = updates::vulnerabilities(&settings, &subjects, now())?;
-    for why in known.problems {
-        app.ui.warning(why);
-    }
-    Ok(Some(known.findings))
+/// What advisories say of the packages that were found.
+struct Judged {
+    /// Of each; none where nobody knows its packages.
+    findings: Vec<Option<Vec<Finding>>>,
+    /// What of the advisories could not be read: there may be more.
+    problems: Vec<String>,
 }
 
-/// The answer with the advisories about each package.
-fn with(answer: &Answer, advisories: Option<&[Vec<Finding>]>) -> Value {
+impl Judged {
+    fn told(&self, number: usize) -> String {
+        let findings = self.findings.get(number).and_then(Option::as_ref);
+        let words = findings.into_iter().flatten().map(|finding| {
+            let excused = match finding.excuse {
+                Some(_) => ", excused",
+                None => "",
+            };
+            format!("{} ({}{excused})", finding.id, finding.severity.name())
+        });
+        let words = words.collect::<Vec<_>>().join(", ");
+        // What is not known must not look like none.
+        match (
+            words.is_empty(),
+            findings.is_some() && self.problems.is_empty(),
+        ) {
+            (_, true) => words,
+            (true, false) => "unknown".to_owned(),
+            (false, false) => format!("{words}, perhaps more"),
+        }
+    }
+}
+
+/// Where the advisories are that imgforge.yaml names; nothing where it names none.
+fn settings(app: &App) -> Result<Option<Settings>> {
+    let (config, below, store) = session::plain(app)?;
+    match below.filter(|_| !config.advisories.is_empty()) {
+        Some(below) => Settings::of(&config, &below, store.planned_in(), false).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A revision, of whose packages those count that `wanted` has.
+fn subject(root: &Path, image: &Image, number: u64, wanted: impl Fn(&Package) -> bool) -> Subject {
+    let revision = image.revisions.get(&number);
+    let bill = revision.and_then(|revision| packages::bill(root, revision).ok().flatten());
+    Subject {
+        at: Place {
+            image: image.name.clone(),
+            ..Place::default()
+        },
+        contents: match bill {
+            Some(mut bill) => {
+                bill.packages.retain(wanted);
+                Ok(bill.into())
+            }
+            None => Err("it has no SBOM".to_owned()),
+        },
+    }
+}
+
+/// The advisories about each package that was found.
+fn judge(settings: &Settings, root: &Path, answer: &Answer) -> Result<Judged> {
+    let state = State::read(root)?;
+    let subjects = answer.found.iter().filter_map(|found| {
+        let image = state.images.get(&found.image)?;
+        let is = |one: &Package| one.name == found.package && one.version == found.version;
+        Some(subject(root, image, *found.revisions.first()?, is))
+    });
+    let subjects: Vec<Subject> = subjects.collect();
+    let known = updates::vulnerabilities(settings, &subjects, now())?;
+    let findings = subjects.iter().zip(known.findings);
+    let findings = findings.map(|(subject, all)| subject.contents.is_ok().then_some(all));
+    Ok(Judged {
+        findings: findings.collect(),
+        problems: known.problems,
+    })
+}
+
+/// Finds the packages that have the vulnerability `id`, and adds them to the answer.
+fn advised(
+    settings: &Settings,
+    (root, channel): (&Path, Option<&str>),
+    id: &str,
+    answer: &mut Answer,
+) -> Result<Judged> {
+    let state = State::read(root)?;
+    let asked = query::offered(&state, channel)?.into_iter();
+    let asked = asked.flat_map(|(image, numbers)| numbers.into_iter().map(move |it| (image, it)));
+    let asked: Vec<(&Image, u64)> = asked.collect();
+    let subjects = asked.iter();
+    let subjects = subjects.map(|(image, number)| subject(root, image, *number, |_| true));
+    let subjects: Vec<Subject> = subjects.collect();
+    let known = updates::vulnerabilities(settings, &subjects, now())?;
+    let mut rows: BTreeMap<(&str, Finding), Vec<u64>> = BTreeMap::new();
+    for ((image, number), findings) in asked.iter().zip(known.findings) {
+        let is = |finding: &Finding| finding.id == id || finding.aliases.iter().any(|it| it == id);
+        for finding in findings.into_iter().filter(is) {
+            let numbers = rows.entry((&image.name, finding)).or_default();
+            numbers.push(*number);
+        }
+    }
+    let mut judged = Judged {
+        findings: vec![],
+        problems: known.problems,
+    };
+    for ((name, finding), revisions) in rows {
+        let Some(image) = state.images.get(name) else {
+            continue;
+        };
+        answer.found.push(Found {
+            image: name.to_owned(),
+            channels: query::channels(image, &revisions),
+            revisions,
+            package: finding.source.clone(),
+            source: finding.source.clone(),
+            version: finding.installed.clone(),
+        });
+        judged.findings.push(Some(vec![finding]));
+    }
+    Ok(judged)
+}
+
+/// The answer with the advisories about each package: `null` where nobody knows them.
+fn with(answer: &Answer, judged: Option<&Judged>) -> Value {
     let mut value = json!(answer);
-    for (number, findings) in advisories.unwrap_or_default().iter().enumerate() {
-        value["found"][number]["advisories"] = json!(findings);
+    let Some(Judged { findings, problems }) = judged else {
+        return value;
+    };
+    for (number, findings) in findings.iter().enumerate() {
+        let known = findings.as_ref();
+        let known = known.filter(|all| !all.is_empty() || problems.is_empty());
+        value["found"][number]["advisories"] = json!(known);
+    }
+    if !problems.is_empty() {
+        value["unjudged"] = json!(problems);
     }
     value
-}
-
-fn told(findings: Option<&Vec<Finding>>) -> String {
-    let words = findings.into_iter().flatten().map(|finding| {
-        let excused = match finding.excuse {
-            Some(_) => ", excused",
-            None => "",
-        };
-        format!("{} ({}{excused})", finding.id, finding.severity.name())
-    });
-    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What the answer cannot know must not look like a no.

@@ -7,6 +7,7 @@ mod nightly;
 mod oracle;
 mod others;
 mod trust;
+mod unread;
 
 use crate::repository::world::*;
 use crate::server::{Answer, Nobody, Server};
