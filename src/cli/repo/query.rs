@@ -23,9 +23,9 @@ use crate::updates::{self, Place, Settings, Subject};
 #[command(
     after_help = "PACKAGE is a name, which may have stars, with or without bounds: `openssl`,\n\
                         `openssl<3.5.2`, `lib*>=1.0<2`. Packages made from a source package of that name\n\
-                        count, too. Versions are compared as dpkg, RPM or apk do. Where no package has the\n\
-                        name, it is that of an advisory, such as CVE-2025-12345, of those that\n\
-                        `advisories:` in imgforge.yaml names."
+                        count, too. Versions are compared as dpkg, RPM or apk do.\n\
+                        Where no package has the name, it is that of an advisory, such as\n\
+                        CVE-2025-12345, of those that `advisories:` in imgforge.yaml names."
 )]
 pub(crate) struct Query {
     /// What to look for
