@@ -79,11 +79,10 @@ fn transport(name: &str, place: &Path) -> Transport {
 
 fn serial(dir: &Path, place: &Path, transport: Transport) -> Option<String> {
     if transport == Transport::Usb {
-        // A bridge's own is the one that is on the label.
-        let parents = place.ancestors().skip(1);
-        return parents
-            .filter_map(|parent| read(&parent.join("serial")))
-            .next();
+        // A bridge's own is the one that is on the label. Hubs above it have their own.
+        let mut parents = place.ancestors().skip(1);
+        let bridge = parents.find(|parent| parent.join("idVendor").exists());
+        return bridge.and_then(|bridge| read(&bridge.join("serial")));
     }
     let own = ["device/serial", "serial"];
     let own = own.iter().find_map(|file| read(&dir.join(file)));
@@ -158,5 +157,87 @@ impl Used {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a file, and what it lies in.
+    fn put(dir: &Path, name: &str, text: &str) {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn every_disk_is_told_with_what_it_is_and_why_it_does_not_fit() {
+        let root = tempfile::tempdir().unwrap();
+        let [sys, dev, proc] = ["sys", "dev", "proc"].map(|name| root.path().join(name));
+        std::fs::create_dir_all(sys.join("block")).unwrap();
+        // A hub has a serial number, one of the two bridges on it has none.
+        let hub = "devices/pci0/usb1";
+        put(&sys, &format!("{hub}/idVendor"), "1d6b");
+        put(&sys, &format!("{hub}/serial"), "0000:00:14.0");
+        put(&sys, &format!("{hub}/1-1/idVendor"), "0951");
+        put(&sys, &format!("{hub}/1-2/idVendor"), "0951");
+        put(&sys, &format!("{hub}/1-2/serial"), "U2\n");
+        for (name, place) in [
+            ("loop0", "devices/virtual/block"),
+            ("mmcblk0boot0", "devices/platform/mmc0"),
+            ("nvme0n1", "devices/pci0/nvme/nvme0"),
+            ("nvme0c0n1", "devices/pci0/nvme/nvme1"),
+            ("sda", "devices/pci0/ata1/0:0:0:0/block"),
+            ("sdb", "devices/pci0/usb1/1-1/1-1:1.0/host6/block"),
+            ("sdc", "devices/pci0/usb1/1-2/1-2:1.0/host7/block"),
+            ("sdd", "devices/pci0/host8/block"),
+            ("sr0", "devices/pci0/ata2/block"),
+            ("vda", "devices/pci0/virtio1/block"),
+        ] {
+            let size = if name == "sdd" { "0\n" } else { "2048\n" };
+            put(&sys, &format!("{place}/{name}/size"), size);
+            let to = sys.join(place).join(name);
+            std::os::unix::fs::symlink(to, sys.join("block").join(name)).unwrap();
+        }
+        let block = |name: &str, text: &str| put(&sys.join("block"), name, text);
+        block("mmcblk0boot0/ro", "1\n");
+        block("nvme0n1/device/serial", "N1   \n");
+        block("nvme0n1/wwid", "eui.1\n");
+        block("nvme0c0n1/hidden", "1\n");
+        block("sda/device/vpd_pg80", "\0\u{1}\0\u{4}  S1");
+        block("sda/sda1/partition", "1\n");
+        block("sda/sda1/dev", "8:1\n");
+        block("vda/serial", "V1");
+        block("vda/vda2/partition", "2\n");
+        block("vda/vda2/holders/dm-0", "");
+        put(
+            &proc,
+            "self/mountinfo",
+            "24 1 8:1 / / rw - ext4 /dev/root rw\n",
+        );
+        put(&proc, "swaps", "Filename Type\n/dev/sdc file\n");
+        std::fs::create_dir_all(dev.join("disk/by-id")).unwrap();
+        std::os::unix::fs::symlink("../../nvme0n1", dev.join("disk/by-id/nvme-X")).unwrap();
+
+        let found = disks(&sys, &dev, &proc).unwrap();
+        let told = found.iter().map(|disk| {
+            let serial = disk.serial.as_deref().unwrap_or("-");
+            let unfit = disk.unfit.unwrap_or("-");
+            format!("{} {} {serial} {unfit}", disk.name, disk.transport)
+        });
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                "mmcblk0boot0 mmc - it can only be read",
+                "nvme0n1 nvme N1 -",
+                "sda sata S1 it is mounted",
+                "sdb usb - -",
+                "sdc usb U2 it is mounted",
+                "vda virtio V1 a volume on it is active",
+            ]
+        );
+        assert_eq!(found[1].ids, ["nvme-X", "eui.1"]);
+        assert_eq!(found[1].size, 1 << 20);
     }
 }

@@ -185,9 +185,12 @@ impl Conditions {
         let (message, hint) = match (first, fitting.count()) {
             (Some(only), 0) => return Ok(only),
             (Some(first), more) => {
+                let same = |disk: &&Disk| disk.serial == first.serial;
                 let one = match &first.serial {
-                    Some(serial) => format!("serial={serial}"),
-                    None => format!("/dev/{}", first.name),
+                    Some(serial) if disks.iter().filter(same).count() == 1 => {
+                        format!("serial={serial}")
+                    }
+                    _ => format!("/dev/{}", first.name),
                 };
                 let message = format!("{} disks fit the rule, and it must be one", more + 1);
                 (message, format!("name the one that is meant: --disk {one}"))
@@ -275,6 +278,10 @@ mod tests {
              | /dev/sdc, 8.0 GiB, usb, serial U1: it is mounted\n\
              hint: name the one that is meant: --disk serial=S1\n"
         );
+        disks[2].serial = Some("S1".into());
+        let error = chosen("transport=sata", &disks).unwrap_err();
+        let hint = "name the one that is meant: --disk /dev/sda";
+        assert_eq!(error.hint_text(), Some(hint));
         let none = chosen("serial=U1", &disks).unwrap_err();
         assert_eq!(none.message(), "no disk fits the rule");
         let nothing = chosen("only", &[]).unwrap_err();
