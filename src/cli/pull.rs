@@ -73,8 +73,9 @@ impl Which {
 
     /// The key that was named, if one was.
     pub(super) fn trusted(&self) -> Option<Trusted<'_>> {
-        let key = self.key.as_deref().map(Trusted::Key);
-        key.or_else(|| self.fingerprint.as_deref().map(Trusted::Fingerprint))
+        let (key, fingerprint) = (self.key.as_deref(), self.fingerprint.as_deref());
+        let named = key.is_some() || fingerprint.is_some();
+        named.then_some(Trusted { key, fingerprint })
     }
 
     /// Finds the image, and lets `act` work on it. A revision that only a share of the machines gets is left

@@ -24,7 +24,8 @@ set -- "${image:-$IMAGE}" --disk "${disk:-$DISK}"
 channel=$(given imgforge.channel)
 channel=${channel:-$CHANNEL}
 [ -z "$channel" ] || set -- "$@" --channel "$channel"
-set -- "$@" "$TRUST" "$TRUSTED"
+[ -z "$KEY" ] || set -- "$@" --key "$KEY"
+[ -z "$FINGERPRINT" ] || set -- "$@" --fingerprint "$FINGERPRINT"
 case " $line " in *" imgforge.replace "*) set -- "$@" --replace ;; esac
 if [ -e /machine/machine.yaml ]; then set -- "$@" --machine /machine/machine.yaml; fi
 

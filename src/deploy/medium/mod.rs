@@ -62,13 +62,13 @@ pub enum End {
     Poweroff,
 }
 
-/// Whom the medium trusts.
+/// Whom the medium trusts; where both are there, only the key of the file that has the fingerprint.
 #[derive(Debug, Clone, Copy)]
-pub enum Trusted<'a> {
-    /// The public keys in this file.
-    Key(&'a Path),
-    /// The key with this fingerprint.
-    Fingerprint(&'a str),
+pub struct Trusted<'a> {
+    /// The file of public keys.
+    pub key: Option<&'a Path>,
+    /// The fingerprint of a key.
+    pub fingerprint: Option<&'a str>,
 }
 
 /// What a medium does.
@@ -165,18 +165,15 @@ pub fn write(session: &Session<'_>, image: &Image, request: &Request<'_>) -> Res
 /// What the RAM disk knows: what to install, where, and whom to trust.
 fn settings(request: &Request<'_>) -> Result<Vec<Member>> {
     let mut members = vec![];
-    let (trust, trusted) = match request.trusted {
-        Trusted::Fingerprint(fingerprint) => ("--fingerprint", fingerprint),
-        Trusted::Key(file) => {
-            let bytes = std::fs::read(file).doing(|| format!("reading {}", file.display()))?;
-            members.push(Member {
-                path: "key.gpg".into(),
-                mode: 0o644,
-                bytes,
-            });
-            ("--key", "/key.gpg")
-        }
-    };
+    let Trusted { key, fingerprint } = request.trusted;
+    if let Some(file) = key {
+        let bytes = std::fs::read(file).doing(|| format!("reading {}", file.display()))?;
+        members.push(Member {
+            path: "key.gpg".into(),
+            mode: 0o644,
+            bytes,
+        });
+    }
     let end = match request.end {
         End::Reboot => "reboot",
         End::Poweroff => "poweroff",
@@ -186,8 +183,8 @@ fn settings(request: &Request<'_>) -> Result<Vec<Member>> {
         ("IMAGE", request.image),
         ("CHANNEL", request.channel.unwrap_or_default()),
         ("DISK", request.disk),
-        ("TRUST", trust),
-        ("TRUSTED", trusted),
+        ("KEY", key.map_or("", |_| "/key.gpg")),
+        ("FINGERPRINT", fingerprint.unwrap_or_default()),
         ("END", end),
     ] {
         let quoted = shlex::try_quote(value)
@@ -216,26 +213,38 @@ mod tests {
 
     #[test]
     fn the_ram_disk_reads_its_settings_as_they_were_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ops.gpg");
+        std::fs::write(&file, "keys of several").unwrap();
         let request = Request {
             image: "https://images.example.org/it's#web",
             channel: None,
             disk: "by-id=nvme-*,size>=1GiB",
-            trusted: Trusted::Fingerprint("3AA5"),
+            trusted: Trusted {
+                key: Some(&file),
+                fingerprint: Some("3AA5 71"),
+            },
             end: End::Poweroff,
             output: Path::new("/"),
         };
         let members = settings(&request).unwrap();
-        let [conf] = &members[..] else {
+        let [key, conf] = &members[..] else {
             panic!("{members:?}");
         };
+        assert_eq!(
+            (&*key.path, &*key.bytes),
+            ("key.gpg", &b"keys of several"[..])
+        );
         let script = String::from_utf8(conf.bytes.clone()).unwrap();
-        let show = "printf '%s\\n' \"$IMAGE\" \"$DISK\" \"$TRUST\" \"$TRUSTED\" \"$END\"\n";
+        let show =
+            "printf '%s\\n' \"$IMAGE\" \"$CHANNEL\" \"$DISK\" \"$KEY\" \"$FINGERPRINT\" \"$END\"\n";
         let shell = Program::new("sh").input(script + show).text().unwrap();
         let expected = [
             request.image,
+            "",
             request.disk,
-            "--fingerprint",
-            "3AA5",
+            "/key.gpg",
+            "3AA5 71",
             "poweroff",
         ];
         assert_eq!(shell.lines().collect::<Vec<_>>(), expected);

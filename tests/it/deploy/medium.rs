@@ -52,6 +52,8 @@ fn a_machine_installs_itself_once_and_says_why_it_does_not() {
         .arg(machine.path("state"));
     let medium = medium.args(["deploy", "medium", &format!("{}#web", server.text(""))]);
     let medium = medium.args(["--disk", "only", "--end", "poweroff", "--arch", "x86_64"]);
+    let keys = imgforge::gpg::Keyring::of_file(machine.key(), None).unwrap();
+    let medium = medium.args(["--fingerprint", &keys.fingerprints[0]]);
     let medium = medium.arg("--key").arg(machine.key());
     let said = medium.arg("--output").arg(machine.path("")).text().unwrap();
     assert!(
