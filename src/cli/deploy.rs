@@ -84,9 +84,15 @@ pub(crate) struct DeployMedium {
     json: bool,
 }
 
-/// A rule as it is written, if it is one.
+/// A rule as it is written, if it is one that can be kept where there is no udev.
 fn rule(text: &str) -> std::result::Result<String, String> {
-    text.parse::<DiskRule>().map(|_| text.to_owned())
+    match text.parse::<DiskRule>()? {
+        DiskRule::Path(path) if path.parent() != Some(Path::new("/dev")) => Err(format!(
+            "a RAM disk has no `{text}`, only the kernel's own names, such as /dev/nvme0n1; \
+             write serial=TEXT, which is the same at each start"
+        )),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 impl DeployMedium {
@@ -163,6 +169,21 @@ impl DeployDisk {
                 let chosen = conditions.choose(&found)?;
                 Ok(dev.join(&chosen.name))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_medium_takes_no_path_that_its_ram_disk_does_not_have() {
+        for good in ["only", "serial=A", "/dev/nvme0n1"] {
+            assert_eq!(rule(good).unwrap(), good);
+        }
+        for bad in ["/dev/disk/by-id/nvme-A", "./disk", "/dev/../sda", "first"] {
+            assert!(rule(bad).is_err(), "{bad}");
         }
     }
 }

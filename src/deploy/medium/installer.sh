@@ -6,6 +6,20 @@
 # shellcheck disable=SC2153,SC2154 # IMAGE and so on come from there
 # What is no applet of busybox comes first.
 export PATH=/usr/bin:/bin HOME=/tmp
+
+# By a word that is mistyped, another disk or image than was meant would be taken.
+set -f
+for word in $line; do
+  case $word in
+    imgforge.image=?* | imgforge.channel=?* | imgforge.disk=?* | imgforge.replace) ;;
+    imgforge.end=reboot | imgforge.end=poweroff) ;;
+    imgforge.* | '"imgforge.'*)
+      stop "$word on the kernel's command line is not known; there are imgforge.image=, imgforge.channel=," \
+        "imgforge.disk=, imgforge.end=reboot or poweroff, and imgforge.replace, without quotes and blanks"
+      ;;
+  esac
+done
+set +f
 . /imgforge.conf
 
 # Disks show themselves one after the other: no new one for three seconds is the end.
@@ -27,7 +41,11 @@ channel=${channel:-$CHANNEL}
 [ -z "$KEY" ] || set -- "$@" --key "$KEY"
 [ -z "$FINGERPRINT" ] || set -- "$@" --fingerprint "$FINGERPRINT"
 case " $line " in *" imgforge.replace "*) set -- "$@" --replace ;; esac
-if [ -e /machine/machine.yaml ]; then set -- "$@" --machine /machine/machine.yaml; fi
+if [ -e /machine/machine.yaml ]; then
+  set -- "$@" --machine /machine/machine.yaml
+elif [ -e /machine ] || [ -e /machine.yaml ]; then
+  stop "another RAM disk has a machine file under another name: put it at machine/machine.yaml"
+fi
 
 say "installing $1"
 {
@@ -40,7 +58,8 @@ done
 read -r code </tmp/code
 if [ "$code" != 0 ]; then
   tail -n 20 /tmp/said | while IFS= read -r said; do echo "<2>imgforge: $said" >/dev/kmsg; done
-  stop "the image is not installed, because of what is said above"
+  stop "the image is not installed, because of what is said above; on the kernel's command line," \
+    "--replace is imgforge.replace, and --disk RULE is imgforge.disk=RULE"
 fi
 sync
 case ${end:-$END} in

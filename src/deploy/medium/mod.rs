@@ -249,4 +249,32 @@ mod tests {
         ];
         assert_eq!(shell.lines().collect::<Vec<_>>(), expected);
     }
+
+    /// Else a mistyped word would install by the rule of the medium, on another disk than was meant.
+    #[test]
+    fn a_word_of_the_command_line_that_is_not_known_stops_it() {
+        let (words, _) = INSTALLER.split_once(". /imgforge.conf").unwrap();
+        let script = format!("line=$1\nstop() {{ echo \"stopped: $*\"; exit; }}\n{words}");
+        let said = |line: &str| {
+            let shell = Program::new("sh").args(["-c", &script, "sh", line]);
+            shell.text().unwrap()
+        };
+        for line in [
+            "BOOT_IMAGE=/imgforge.vmlinuz console=ttyS0 root=ramdisk",
+            "imgforge.disk=by-id=nvme-*,size>=1GiB imgforge.replace imgforge.end=poweroff",
+            "imgforge.image=http://h/#web@3 imgforge.channel=stable imgforge.end=reboot quiet",
+        ] {
+            assert_eq!(said(line), "", "{line}");
+        }
+        for (line, word) in [
+            ("quiet imgforge.dsk=serial=A", "imgforge.dsk=serial=A"),
+            ("imgforge.disk=", "imgforge.disk="),
+            ("imgforge.end=halt", "imgforge.end=halt"),
+            ("imgforge.replace=no", "imgforge.replace=no"),
+            ("\"imgforge.disk=serial=A B\"", "\"imgforge.disk=serial=A"),
+        ] {
+            let said = said(line);
+            assert!(said.starts_with(&format!("stopped: {word} ")), "{said}");
+        }
+    }
 }
