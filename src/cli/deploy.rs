@@ -64,8 +64,8 @@ pub(crate) struct DeployDisk {
                   the RAM disk does."
 )]
 pub(crate) struct DeployMedium {
-    /// The image, by the address of its repository
-    #[arg(value_name = "REPO#NAME[@REV]")]
+    /// The image in its repository: URL#NAME or URL#NAME@REV
+    #[arg(value_name = "IMAGE")]
     image: Reference,
     /// Writes to the disk that RULE fits on the machine
     #[arg(long, value_name = "RULE", value_parser = rule)]

@@ -371,14 +371,19 @@ pub fn files(root: &Path, revision: &Revision) -> Result<Option<Index>> {
 fn checks(gate: &GateReport) -> Vec<String> {
     let mut lines = Vec::new();
     for clone in &gate.clones {
+        let (firmware, nic) = (clone.firmware.to_uppercase(), &clone.nic);
+        let nic = (!nic.is_empty()).then(|| format!("the network card {nic}"));
+        let firmware = Some(firmware).filter(|firmware| !firmware.is_empty());
+        let with: Vec<String> = firmware.into_iter().chain(nic).collect();
+        let with = match with.join(" and ") {
+            with if with.is_empty() => with,
+            with => format!(" with {with}"),
+        };
         let seconds = clone
             .healthy_after
-            .map(|s| format!(" and was ready after {s} s"));
-        let (firmware, nic) = (clone.firmware.to_uppercase(), &clone.nic);
-        let seconds = seconds.unwrap_or_default();
-        lines.push(format!(
-            "a machine with {firmware} and the network card {nic} booted it{seconds}"
-        ));
+            .map(|s| format!(" and was ready after {s} s"))
+            .unwrap_or_default();
+        lines.push(format!("a machine{with} booted it{seconds}"));
     }
     let commands = gate.clones.first().map(|clone| clone.commands.as_slice());
     let succeeded = commands.unwrap_or_default().iter();
