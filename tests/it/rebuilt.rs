@@ -12,7 +12,7 @@ use crate::slots;
 use crate::support::{World, names};
 
 const LOCK: &str = "imgforge-lock: 1\nimage: toy\nclock: 2026-01-01T00:00:00Z\nstages:\n  - image: toy\n    \
-                    stage: install\n    recipe: old\npackages: []\n# end\n";
+                    stage: install\n    recipe: old\npackages:\n  - openssh-server 1:10.0p1-7 amd64\n# end\n";
 
 const VERIFY: [&str; 3] = ["verify", "toy", "--rebuild"];
 
