@@ -371,19 +371,16 @@ pub fn files(root: &Path, revision: &Revision) -> Result<Option<Index>> {
 fn checks(gate: &GateReport) -> Vec<String> {
     let mut lines = Vec::new();
     for clone in &gate.clones {
-        let (firmware, nic) = (clone.firmware.to_uppercase(), &clone.nic);
-        let nic = (!nic.is_empty()).then(|| format!("the network card {nic}"));
-        let firmware = Some(firmware).filter(|firmware| !firmware.is_empty());
+        let firmware = Some(clone.firmware.to_uppercase()).filter(|firmware| !firmware.is_empty());
+        let nic = (!clone.nic.is_empty()).then(|| format!("the network card {}", clone.nic));
         let with: Vec<String> = firmware.into_iter().chain(nic).collect();
-        let with = match with.join(" and ") {
-            with if with.is_empty() => with,
-            with => format!(" with {with}"),
-        };
+        let word = if with.is_empty() { "" } else { " with " };
+        let with = with.join(" and ");
         let seconds = clone
             .healthy_after
             .map(|s| format!(" and was ready after {s} s"))
             .unwrap_or_default();
-        lines.push(format!("a machine{with} booted it{seconds}"));
+        lines.push(format!("a machine{word}{with} booted it{seconds}"));
     }
     let commands = gate.clones.first().map(|clone| clone.commands.as_slice());
     let succeeded = commands.unwrap_or_default().iter();
