@@ -268,6 +268,11 @@ pub fn finished(session: &Session, options: &Options, images: &[String]) -> Resu
                  --publish` makes it"
             )));
         }
+        let seal = plan.stages.iter().find(|one| one.stage == StageId::Seal);
+        let sealed = seal.and_then(|one| session.store.entry(&one.key));
+        if let (Some(lock), Some(sealed)) = (&plan.lock, sealed) {
+            lock::compare(lock, image, &sealed)?;
+        }
         built.push(plan);
     }
     let built = built

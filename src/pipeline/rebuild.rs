@@ -96,10 +96,14 @@ pub fn compare(
         ..Options::default()
     };
     let wholes = Wholes::new(&[image.to_owned()]);
-    super::build(apart, &options, image, &wholes)?;
-    let again = planned(apart, vars, image, true)?;
-    let again = sealed(&apart.store, &again)
-        .ok_or_else(|| Error::internal("the second build has made no disk"))?;
+    let built = super::build(apart, &options, image, &wholes);
+    let again = planned(apart, vars, image, true).ok();
+    let again = match (again.and_then(|plan| sealed(&apart.store, &plan)), built) {
+        // Also one that failed as its packages are others: how it differs is what is asked for.
+        (Some(again), _) => again,
+        (None, Err(error)) => return Err(error),
+        (None, Ok(())) => return Err(Error::internal("the second build has made no disk")),
+    };
     let disk = |entry: &Entry| entry.path().join(DISK);
     let ui = apart.ui.stage(image, "verify");
     let [was, now] = [&original.sealed, &again].map(disk);

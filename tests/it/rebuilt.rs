@@ -99,6 +99,15 @@ fn an_image_becomes_the_same_again_and_a_file_that_somebody_changed_is_named() {
         .says(&["2 files of toy differ", "imgforge blame toy:/etc/hostname"]);
     let said = world.run(&[&VERIFY[..], &["--json", "--keep", "again"]].concat());
     said.exits(2).says(&["again is not empty"]);
+    // One that has other packages than its lock is compared as well.
+    world.replace("recipes/toy.lock", "10.0p1-7", "10.0p1-6");
+    world
+        .run(&["build", "toy", "--locked", "--until", "seal"])
+        .exits(1)
+        .says(&[
+            "toy has 2 packages other than its lock",
+            "+ openssh-server 1:10.0p1-7 amd64",
+        ]);
     let said = world.run(&[&VERIFY[..], &["--json"]].concat());
     let said = said.exits(4);
     let told = said.json();
