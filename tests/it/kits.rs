@@ -305,8 +305,14 @@ fn an_import_that_cannot_end_writes_nothing() {
     assert_eq!(names(elsewhere.path()), Vec::<String>::new());
     let world = bare();
     world.write("recipes/toy.yaml/x", "");
-    let words = ["toy.yaml is a directory", "-C DIR"];
+    let words = ["toy.yaml is not a file", "-C DIR"];
     refused(&world, &["--overwrite"], &words);
+    assert_eq!(names(&world.path("recipes")), ["toy.yaml"]);
+    let world = bare();
+    std::fs::create_dir(world.path("recipes")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", world.path("recipes/toy.yaml")).unwrap();
+    refused(&world, &["--overwrite"], &words);
+    assert_eq!(names(&world.path("recipes")), ["toy.yaml"]);
 }
 
 /// The files of a directory that are as large as the disk, at any depth.

@@ -83,8 +83,8 @@ impl Target<'_> {
         Ok(imported)
     }
 
-    /// Refuses what no import replaces, before anything is written: what is no directory in the place of one, and a
-    /// directory in the place of a file.
+    /// Refuses what no import replaces, before anything is written: what is no directory in the place of one, and what is
+    /// no file, also behind a link, in the place of a file.
     fn check_ways(&self, kit: &Kit) -> Result<()> {
         let Manifest {
             directories, files, ..
@@ -96,8 +96,9 @@ impl Target<'_> {
             let path = Path::new(&file.path);
             self.check_way(path.parent().unwrap_or(Path::new("")))?;
             let at = self.root.join(path);
-            if at.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                return Err(Error::usage(format!("{} is a directory", at.display()))
+            // A link to a directory, a pipe or a device would stop it midway, too.
+            if at.metadata().is_ok_and(|found| !found.is_file()) {
+                return Err(Error::usage(format!("{} is not a file", at.display()))
                     .cause("the kit has a file there")
                     .hint(ELSEWHERE));
             }
