@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -14,8 +15,9 @@ use crate::severity::Severity;
 /// The largest text or tag, in bytes: of a package's description.
 const LARGEST: u64 = 16 << 20;
 
-/// A number that is larger is a time in seconds since 1970: nobody made repositories of RPM packages before.
-const EARLIEST: u64 = 800_000_000;
+/// Numbers that are times in seconds since 1970: nobody made repositories of RPM packages before 1995, and what is
+/// behind 2100 is a day and an hour as digits.
+const TIMES: Range<u64> = 800_000_000..4_102_444_800;
 
 /// A time in seconds, which some write with a fraction.
 fn seconds(text: &str) -> Option<u64> {
@@ -141,7 +143,7 @@ impl Repomd {
             }
         })?;
         // Some count their revisions, or call them as their release.
-        let is_time = |made: &u64| *made > EARLIEST;
+        let is_time = |made: &u64| TIMES.contains(made);
         repomd.made = repomd.made.filter(is_time).or(newest).or(repomd.made);
         match repomd.parts.is_empty() {
             true => Err(io::Error::other("it lists no files with SHA-256")),

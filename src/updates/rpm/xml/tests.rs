@@ -78,6 +78,7 @@ fn an_index_was_made_when_its_revision_says_or_its_newest_part() {
     assert_eq!(made("1763200900", &times), Some(1_763_200_900));
     assert_eq!(made("9.6", &times), Some(1_763_200_800));
     assert_eq!(made("42", &times), Some(1_763_200_800));
+    assert_eq!(made("20251115120000", &times), Some(1_763_200_800));
     assert_eq!(made("42", &[""]), Some(42));
     assert_eq!(made("second", &[""]), None);
 }
