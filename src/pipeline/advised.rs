@@ -32,8 +32,8 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
     judge(session, offline, rule, &subject)
 }
 
-/// Refuses to give `to` what the channel `from` of the repository at `root` has of an image, where its recipe is here
-/// and has such a rule: advisories may have come since that was built.
+/// Refuses to promote what the channel `from` of the repository at `root` has of an image, where its recipe is here, with
+/// these variables, and has such a rule: advisories may have come since that was built.
 ///
 /// # Errors
 /// As the gate of a build, and when the recipe or the repository's state cannot be read.
@@ -41,7 +41,7 @@ pub fn promote(
     session: &Session,
     offline: bool,
     (root, from): (&Path, &str),
-    name: &str,
+    (name, vars): (&str, &[(String, String)]),
 ) -> Result<()> {
     let state = State::read(root)?;
     let Some(image) = state.images.get(name) else {
@@ -52,7 +52,14 @@ pub fn promote(
         if whole::name(&id) != name {
             continue;
         }
-        let recipe = session.repo.load(&id, &[])?.recipe;
+        let recipe = match session.repo.load(&id, vars) {
+            Ok(resolved) => resolved.recipe,
+            // Where nobody names advisories, there is nothing to judge by.
+            Err(_) if session.config.advisories.is_empty() => continue,
+            Err(error) => {
+                return Err(error.within(format!("cannot ask for `check.advisories` of {id}")));
+            }
+        };
         let arch = recipe.machine.arch.as_str();
         let number = image.current(from, arch);
         let revision = number.and_then(|number| image.revisions.get(&number));

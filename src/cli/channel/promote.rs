@@ -1,7 +1,7 @@
 //! `imgforge channel promote`.
 
 use super::super::place::{self, RepositoryArgs};
-use super::super::{App, out, session};
+use super::super::{App, out, recipes, session};
 use super::print_moves;
 use crate::error::Result;
 use crate::pipeline::advised;
@@ -23,6 +23,9 @@ pub(crate) struct Promote {
     /// Takes the advisories of `check.advisories` as they were read last
     #[arg(long)]
     offline: bool,
+    /// Sets a variable of the recipe whose `check.advisories` counts (can be repeated)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
+    vars: Vec<(String, String)>,
     #[command(flatten)]
     repository: RepositoryArgs,
 }
@@ -30,7 +33,8 @@ pub(crate) struct Promote {
 impl Promote {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         let (session, root) = (session::open(app)?, self.repository.path(app)?);
-        advised::promote(&session, self.offline, (&root, &self.from), &self.name)?;
+        let asked = (self.name.as_str(), self.vars.as_slice());
+        advised::promote(&session, self.offline, (&root, &self.from), asked)?;
         let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
         let channels = (self.from.as_str(), self.to.as_str());
         let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;

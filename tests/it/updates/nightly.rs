@@ -94,6 +94,26 @@ fn a_promotion_asks_for_advisories_that_came_since() {
     assert_eq!(images, 2);
 }
 
+/// As recipes of installers have them, whose media each site has elsewhere.
+#[test]
+fn a_recipe_that_needs_variables_stops_a_promotion_only_where_advisories_are_asked_for() {
+    let (_archive, _server, world) = mirror();
+    world.disk_file("files/disk.raw");
+    world.image("web", &format!("{IMPORT}summary: \"{{{{ site }}}}\"\n"));
+    world.ok(&PROMOTE);
+    world.write(
+        "list.json",
+        json!([osv("CVE-1", "nobody-has-it", "9", CRITICAL)]).to_string(),
+    );
+    with(&world, "advisories: [{format: osv, from: list.json}]\n");
+    let to = ["channel", "promote", "web", "stable", "next"];
+    world
+        .run(&to)
+        .exits(2)
+        .says(&["cannot ask for `check.advisories` of web", "--var site="]);
+    world.ok(&[&to[..], &["--var", "site=here"]].concat());
+}
+
 #[test]
 fn advisories_that_are_too_old_are_no_answer() {
     let (_archive, _server, world) = mirror();
