@@ -48,12 +48,12 @@ impl Suite<'_> {
     }
 }
 
-/// Judges one image; `since` says when an update of a package was seen first.
+/// Judges one image; `since` says of a package and a version when an update was seen first, and when that version.
 pub(super) fn judge(
     contents: &Packages,
     sources: &Sources,
     loaded: &BTreeMap<Asked, Result<Loaded, String>>,
-    since: &dyn Fn(&str) -> u64,
+    since: &dyn Fn(&str, &str) -> (u64, u64),
 ) -> Judged {
     let mut unread = sources.unread.clone();
     let mut suites = vec![];
@@ -110,7 +110,11 @@ fn newest(contents: &Packages) -> Vec<&Package> {
 }
 
 /// Newer kernels whose packages have other names, of the newest of each flavour that the image has.
-fn kernels(contents: &Packages, suites: &[Suite<'_>], since: &dyn Fn(&str) -> u64) -> Vec<Update> {
+fn kernels(
+    contents: &Packages,
+    suites: &[Suite<'_>],
+    since: &dyn Fn(&str, &str) -> (u64, u64),
+) -> Vec<Update> {
     let kind = contents.kind;
     if kind != Kind::Deb {
         return vec![];
@@ -200,7 +204,7 @@ fn update(
     kind: Kind,
     package: &Package,
     suites: &[Suite<'_>],
-    since: &dyn Fn(&str) -> u64,
+    since: &dyn Fn(&str, &str) -> (u64, u64),
 ) -> Option<Update> {
     let newer = |a: &str, b: &str| compare(kind, a, b) == Ordering::Greater;
     let mut offers = vec![];
@@ -224,7 +228,7 @@ fn said(
     kind: Kind,
     package: &Package,
     pending: Vec<Counted<'_>>,
-    since: &dyn Fn(&str) -> u64,
+    since: &dyn Fn(&str, &str) -> (u64, u64),
 ) -> Option<Update> {
     // Of one version in several suites that of security fixes counts.
     let best = pending.iter().max_by(|one, other| {
@@ -245,6 +249,7 @@ fn said(
     };
     let notices: Vec<&Notice> = notices.flatten().filter(closes).collect();
     let ids: BTreeSet<&String> = notices.iter().map(|notice| &notice.id).collect();
+    let (since, offered) = since(&package.name, &offer.version);
     Some(Update {
         package: package.name.clone(),
         source: source.into_owned(),
@@ -261,6 +266,7 @@ fn said(
         replaced_by: (offer.name != package.name).then(|| offer.name.clone()),
         suite: best.suite.loaded.suite.clone(),
         security: !notices.is_empty() || pending.iter().any(|one| one.suite.security),
-        since: since(&package.name),
+        since,
+        offered,
     })
 }

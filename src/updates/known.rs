@@ -66,21 +66,18 @@ pub fn vulnerabilities(
     })
 }
 
-/// Since when updates wait that were seen before, `old`, and cannot be judged now: a mirror that does not answer for a
-/// day takes nobody's days away.
+/// The updates that were seen before, `old`, and are not among what could be judged now, as far as they still wait: a
+/// mirror that does not answer for a day takes nobody's days away.
 pub(super) fn waited(
     old: Option<&ImageUpdates>,
     updates: &[Update],
-    is_judged: bool,
-) -> BTreeMap<String, u64> {
-    let Some(old) = old.filter(|_| !is_judged) else {
-        return BTreeMap::new();
-    };
-    let before = old.updates.iter();
-    let before = before.map(|one| (one.package.clone(), one.since));
-    let mut before: BTreeMap<_, _> = old.waited.clone().into_iter().chain(before).collect();
-    before.retain(|package, _| !updates.iter().any(|one| one.package == *package));
-    before
+    still_waits: impl Fn(&Update) -> bool,
+) -> Vec<Update> {
+    let before = old.into_iter();
+    let before = before.flat_map(|old| old.updates.iter().chain(&old.waited));
+    let is_judged = |one: &Update| updates.iter().any(|it| it.package == one.package);
+    let waits = before.filter(|one| !is_judged(one) && still_waits(one));
+    waits.cloned().collect()
 }
 
 /// When this host saw advisories first.

@@ -10,6 +10,7 @@ mod kernel;
 mod known;
 mod limited;
 mod lists;
+mod report;
 pub mod rpm;
 mod sources;
 mod suite;
@@ -33,10 +34,8 @@ use judge::Judged;
 pub use judge::UNRATED;
 use known::{Known, Seen};
 pub use known::{Vulnerabilities, vulnerabilities};
+use report::key;
 use suite::Loaded;
-
-/// Where the last report lies, below the state directory.
-const LAST: &str = "updates/last.json";
 
 /// An image whose packages are known.
 #[derive(Debug, Clone)]
@@ -208,9 +207,9 @@ pub struct ImageUpdates {
     /// What could not be judged, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
-    /// Packages whose updates were seen before and could not be judged this time, with when they were seen first.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub waited: BTreeMap<String, u64>,
+    /// Updates that were seen before and could not be judged this time, of packages that the image still has as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waited: Vec<Update>,
 }
 
 /// A newer version of a package that an image has.
@@ -244,64 +243,10 @@ pub struct Update {
     pub severity: Severity,
     /// When it was seen first, seconds since 1970.
     pub since: u64,
-}
-
-impl ImageUpdates {
-    /// How many of the updates are security fixes.
-    pub fn security(&self) -> usize {
-        self.updates.iter().filter(|update| update.security).count()
-    }
-
-    /// How bad the worst vulnerability is that nothing excuses; none where there is none.
-    pub fn severity(&self) -> Option<Severity> {
-        let counts = self.advisories.iter().filter(|one| one.excuse.is_none());
-        counts.map(|one| one.severity).max()
-    }
-
-    /// When the oldest update was seen first, seconds since 1970.
-    pub fn since(&self) -> Option<u64> {
-        self.updates.iter().map(|update| update.since).min()
-    }
-}
-
-impl Report {
-    /// What it says of what a channel has.
-    pub fn of(&self, place: &Place) -> Option<&ImageUpdates> {
-        self.images.iter().find(|image| image.at == *place)
-    }
-
-    /// The last one that was made on this host; none before the first.
-    pub fn last(state: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()
-    }
-
-    /// Keeps it as the last one, with what that has of images that were not asked about.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep(&self, state: &Path, exists: impl Fn(&Place) -> bool) -> Result<()> {
-        let mut whole = self.clone();
-        // What was not read is missing for each: of later reports some are about other images.
-        for image in &mut whole.images {
-            image.unread.extend(self.problems.iter().cloned());
-        }
-        let asked: BTreeSet<_> = self.images.iter().map(|image| key(&image.at)).collect();
-        let before = Report::last(state).unwrap_or_default();
-        let others = before.images.into_iter();
-        let others = others.filter(|image| !asked.contains(&key(&image.at)) && exists(&image.at));
-        whole.images.extend(others);
-        whole.images.sort_by(|a, b| a.at.cmp(&b.at));
-        let text = serde_json::to_vec(&whole).unwrap_or_default();
-        crate::host::durable::write_atomic(&state.join(LAST), &text)
-    }
-}
-
-/// An image and its place, whichever revision that has.
-fn key(place: &Place) -> Place {
-    Place {
-        revision: None,
-        ..place.clone()
-    }
+    /// When this version was seen first: while one waits, there may come another one.
+    // Reports of an older imgforge lack it.
+    #[serde(default)]
+    pub offered: u64,
 }
 
 /// Judges all images. What one of them needs and no mirror has is told there; the others are judged all
@@ -340,10 +285,15 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
             .images
             .iter()
             .find(|image| key(&image.at) == key(&subject.at));
-        let since = |package: &str| {
-            let update = old?.updates.iter().find(|update| update.package == package);
-            let since = update.map(|update| update.since);
-            since.or_else(|| old?.waited.get(package).copied())
+        let before = |package: &str| {
+            let all = old.into_iter();
+            let mut all = all.flat_map(|old| old.updates.iter().chain(&old.waited));
+            all.find(|update| update.package == package)
+        };
+        let since = |package: &str, version: &str| match before(package) {
+            None => (at, at),
+            Some(old) if old.available == version => (old.since, old.offered.max(old.since)),
+            Some(old) => (old.since, at),
         };
         match &subject.contents {
             Err(why) => ImageUpdates {
@@ -352,7 +302,7 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                 packages: 0,
                 updates: vec![],
                 advisories: vec![],
-                waited: known::waited(old, &[], false),
+                waited: known::waited(old, &[], |_| true),
                 unread: vec![why.clone()],
             },
             Ok(contents) => {
@@ -363,19 +313,26 @@ pub fn look(settings: &Settings, subjects: &[Subject], at: u64) -> Result<Report
                     contents,
                     &sources::of(settings, contents, &subject.at.arch),
                     &loaded,
-                    &|package| since(package).unwrap_or(at),
+                    &since,
                 );
                 let since = |id: &str, published| seen.since(id, published, at);
                 let advisories = known.of(contents, &vex, &subject.at.image, &since);
                 let lack = (!settings.advisories.is_empty()).then(|| known.lack(contents));
                 unread.extend(lack.flatten());
                 judge::close(contents.kind, &mut updates, &advisories);
+                let is_unread = !unread.is_empty();
+                let waits = |old: &Update| {
+                    let mut packages = contents.packages.iter();
+                    is_unread
+                        && packages
+                            .any(|one| one.name == old.package && one.version == old.installed)
+                };
                 ImageUpdates {
                     at: subject.at.clone(),
                     looked: at,
                     advisories,
                     packages: contents.packages.len(),
-                    waited: known::waited(old, &updates, unread.is_empty()),
+                    waited: known::waited(old, &updates, waits),
                     updates,
                     unread,
                 }

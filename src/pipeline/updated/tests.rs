@@ -44,7 +44,7 @@ fn what_is_on_its_way_or_elsewhere_is_not_built_again() {
         updates: vec![Update::default(); pending],
         advisories: vec![],
         unread: vec![],
-        waited: BTreeMap::new(),
+        waited: vec![],
     };
     let to = Some(("main".to_owned(), "testing".to_owned()));
     for (images, to, waits) in [

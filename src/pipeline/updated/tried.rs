@@ -1,6 +1,7 @@
 //! Fixes that a build has tried to bring: what it has of them, and when it is worth another try.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use crate::pipeline::{Options, Session, plan};
 use crate::sbom::Contents;
@@ -58,28 +59,29 @@ impl Made {
         })
     }
 
-    /// Whether it has what `update` brings, by what its package manager calls newer.
+    /// Whether it has what `update` brings, by what its package manager calls newer, or the package no more.
     pub(super) fn has(&self, update: &Update) -> bool {
         let name = update.replaced_by.as_ref().unwrap_or(&update.package);
         let newer = |version: &str| {
             compare(self.contents.kind, version, &update.available) != Ordering::Less
         };
-        let mut packages = self.contents.packages.iter();
-        packages.any(|package| {
-            package.name == *name && package.arch == update.arch && newer(&package.version)
-        })
+        let packages = || self.contents.packages.iter();
+        let is_gone = update.replaced_by.is_none() && !packages().any(|one| one.name == *name);
+        is_gone
+            || packages().any(|package| {
+                package.name == *name && package.arch == update.arch && newer(&package.version)
+            })
     }
 
     /// What becomes of `update` at `now`, in seconds since 1970. What a build did not bring is tried again when it has
     /// waited as long as it had waited before that, and a day: a mirror that is behind costs a day, and a pin costs
     /// fewer builds each time.
     pub(super) fn judge(&self, update: &Update, now: u64) -> Try {
-        let waited = self.at.saturating_sub(update.since);
+        let offered = update.offered.max(update.since);
+        let waited = self.at.saturating_sub(offered);
         match () {
             () if self.has(update) => Try::Has,
-            () if self.at >= update.since && now < self.at.saturating_add(waited + DAY) => {
-                Try::Lacks
-            }
+            () if self.at >= offered && now < self.at.saturating_add(waited + DAY) => Try::Lacks,
             () => Try::Due,
         }
     }
@@ -87,7 +89,8 @@ impl Made {
     /// What it lacks of these, and what to do about it, as a sentence; nothing where it has all.
     pub(super) fn lacks(&self, name: &str, updates: &[Update], now: u64) -> Option<String> {
         let lacks = |update: &&Update| self.judge(update, now) == Try::Lacks;
-        let lacks: Vec<String> = updates
+        // Several channels may wait for the same.
+        let lacks: BTreeSet<String> = updates
             .iter()
             .filter(lacks)
             .map(|one| format!("{} {} ({})", one.package, one.available, one.suite))
@@ -97,7 +100,7 @@ impl Made {
             format!(
                 "the build of {name} from {ago} ago came without {}: a pin or hold of the recipe, or the mirror of \
                  the build keeps it back",
-                lacks.join(", ")
+                Vec::from_iter(lacks).join(", ")
             )
         })
     }
@@ -148,11 +151,29 @@ mod tests {
                 "{at} {version} {now}"
             );
         }
+        // A newer one of the same package came since that was built.
+        let further = Update {
+            offered: 31 * DAY,
+            ..update.clone()
+        };
+        assert_eq!(
+            made(30 * DAY, "1:3.0-1").judge(&update, 31 * DAY),
+            Try::Lacks
+        );
+        assert_eq!(
+            made(30 * DAY, "1:3.0-1").judge(&further, 31 * DAY),
+            Try::Due
+        );
         let kernel = Update {
             package: "openssl".into(),
             replaced_by: Some("openssl-2".into()),
             ..update
         };
         assert!(!made(0, "1:3.0-2").has(&kernel));
+        let gone = Update {
+            package: "zlib".into(),
+            ..Update::default()
+        };
+        assert!(made(0, "1:3.0-2").has(&gone));
     }
 }

@@ -2,6 +2,7 @@
 
 mod advisories;
 mod archive;
+mod further;
 mod missed;
 mod nightly;
 mod oracle;

@@ -131,7 +131,7 @@ fn an_image_of_rpm_packages_is_judged_by_its_signed_repository() {
 }
 
 /// Serves a directory.
-fn serve(dir: &Path) -> Server {
+pub(super) fn serve(dir: &Path) -> Server {
     let dir = dir.to_owned();
     Server::start(move |request, _| {
         let path = dir.join(request.path.trim_start_matches('/'));
@@ -307,7 +307,7 @@ fn an_index_that_does_not_say_when_it_was_made_hides_nothing() {
 }
 
 /// Writes a signed repository with this version of bash; the digest of its index.
-fn publish(
+pub(super) fn publish(
     world: &World,
     archive: &Archive,
     dir: &str,
