@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::{check_date, is_behind};
 use super::lists::{Listed, read_listed};
-use super::suite::{Load, Loaded, Offers, Want, sentence};
+use super::suite::{Failures, Load, Loaded, Offers, Want, sentence};
 use crate::digest::Sha256;
 use crate::distro::release::Release;
 use crate::distro::repos::Way;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::gpg::{self, Keyring};
 use crate::http::Url;
 use xml::{Metalink, Part, Repomd};
@@ -28,15 +28,7 @@ const LARGEST: u64 = 4 << 30;
 /// # Errors
 /// When none has.
 pub(super) fn load(load: &Load<'_>, way: Way, signed: bool) -> Result<Loaded> {
-    let (mut refused, mut failed) = (vec![], None);
-    let mut fail = |error: Error| match error.kind() {
-        Kind::Interrupted(_) => Err(error),
-        _ => {
-            refused.push(sentence(&error));
-            failed = failed.take().or(Some(error));
-            Ok(())
-        }
-    };
+    let mut failures = Failures::default();
     let list = addresses(load, way)?;
     let mut indexes = vec![];
     for uri in &list.uris {
@@ -48,7 +40,7 @@ pub(super) fn load(load: &Load<'_>, way: Way, signed: bool) -> Result<Loaded> {
                     break;
                 }
             }
-            Err(error) => fail(error)?,
+            Err(error) => failures.add(error)?,
         }
     }
     indexes.sort_by_key(|index| Reverse(index.repomd.made));
@@ -59,14 +51,12 @@ pub(super) fn load(load: &Load<'_>, way: Way, signed: bool) -> Result<Loaded> {
                 loaded = Some(one);
                 break;
             }
-            Err(error) => fail(error)?,
+            Err(error) => failures.add(error)?,
         }
     }
-    match loaded {
-        Some(loaded) => Ok(Loaded { refused, ..loaded }),
-        None => Err(failed
-            .unwrap_or_else(|| Error::stage("its list of mirrors has none that comes by https"))),
-    }
+    failures.end(loaded, || {
+        Error::stage("its list of mirrors has none that comes by https")
+    })
 }
 
 fn addresses(load: &Load<'_>, way: Way) -> Result<Metalink> {

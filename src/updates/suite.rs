@@ -132,25 +132,52 @@ pub(super) struct Load<'a> {
     pub(super) at: Option<u64>,
 }
 
+/// What addresses did not serve, in the order in which they were asked.
+#[derive(Default)]
+pub(super) struct Failures {
+    refused: Vec<String>,
+    first: Option<Error>,
+}
+
+impl Failures {
+    /// # Errors
+    /// An interruption, after which no other address is asked.
+    pub(super) fn add(&mut self, error: Error) -> Result<()> {
+        if let Kind::Interrupted(_) = error.kind() {
+            return Err(error);
+        }
+        self.refused.push(sentence(&error));
+        self.first.get_or_insert(error);
+        Ok(())
+    }
+
+    /// What was read at last, with what was refused before.
+    ///
+    /// # Errors
+    /// The first failure where nothing was read, or `none` where nothing was asked.
+    pub(super) fn end(
+        self,
+        loaded: Option<Loaded>,
+        none: impl FnOnce() -> Error,
+    ) -> Result<Loaded> {
+        let refused = self.refused;
+        match loaded {
+            Some(loaded) => Ok(Loaded { refused, ..loaded }),
+            None => Err(self.first.unwrap_or_else(none)),
+        }
+    }
+}
+
 impl Load<'_> {
     /// From the mirror with the newest index that counts, else from the first other address that has one.
     fn first(&self) -> Result<Loaded> {
         let (mirrors, others) = self.asked.uris.split_at(self.asked.mirrors);
-        let mut refused = vec![];
-        let mut failed = None;
-        let mut fail = |error: Error| match error.kind() {
-            Kind::Interrupted(_) => Err(error),
-            _ => {
-                refused.push(sentence(&error));
-                failed = failed.take().or(Some(error));
-                Ok(())
-            }
-        };
+        let mut failures = Failures::default();
         let mut indexes: Vec<Index<'_>> = vec![];
         for uri in mirrors {
             match self.index(uri) {
                 Ok(index) => indexes.push(index),
-                Err(error) => fail(error)?,
+                Err(error) => failures.add(error)?,
             }
         }
         let newest = indexes.iter().filter_map(|it| it.release.date).max();
@@ -162,11 +189,11 @@ impl Load<'_> {
             if loaded.is_some() && behind > LAGS {
                 let age = crate::units::age(behind);
                 let said = format!("{} {} is {age} older", hide(index.uri), self.asked.suite);
-                fail(Error::stage(said))?;
+                failures.add(Error::stage(said))?;
             } else if loaded.is_none() {
                 match self.lists(index) {
                     Ok(one) => loaded = Some(one),
-                    Err(error) => fail(error)?,
+                    Err(error) => failures.add(error)?,
                 }
             }
         }
@@ -176,13 +203,10 @@ impl Load<'_> {
             }
             match self.index(uri).and_then(|index| self.lists(index)) {
                 Ok(one) => loaded = Some(one),
-                Err(error) => fail(error)?,
+                Err(error) => failures.add(error)?,
             }
         }
-        match loaded {
-            Some(loaded) => Ok(Loaded { refused, ..loaded }),
-            None => Err(failed.unwrap_or_else(|| Error::internal("a suite without an address"))),
-        }
+        failures.end(loaded, || Error::internal("a suite without an address"))
     }
 
     /// What an address has, if that counts.
