@@ -127,21 +127,29 @@ impl Registry {
     /// # Errors
     /// When the registry cannot be reached, refuses, or has understood something else.
     pub fn put_manifest(&self, reference: &str, manifest: Vec<u8>) -> Result<()> {
-        self.put(reference, MANIFEST, manifest).map(drop)
+        self.put(reference, MANIFEST, manifest)
     }
 
-    /// As [`Registry::put_manifest`]; whether the registry lists what is about another manifest by itself.
-    fn put(&self, reference: &str, media_type: &str, manifest: Vec<u8>) -> Result<bool> {
+    /// As [`Registry::put_manifest`], of any kind.
+    fn put(&self, reference: &str, media_type: &str, manifest: Vec<u8>) -> Result<()> {
+        let reply = self.offer(reference, media_type, manifest)?;
+        match reply.status {
+            201 | 202 => Ok(()),
+            _ => Err(self.refused("taking a manifest", &reply)),
+        }
+    }
+
+    /// What it answers to a manifest.
+    fn offer(&self, reference: &str, media_type: &str, manifest: Vec<u8>) -> Result<Reply> {
         let digest = Sha256::of(&manifest);
         let url = self.base.below(&format!("manifests/{reference}"))?;
         let body = Body::Bytes(Arc::new(manifest));
         let request = Request::new(Method::Put, url).header("Content-Type", media_type);
         let reply = self.ask(&request.body(body), LARGEST_ANSWER)?;
-        match reply.status {
-            201 | 202 => self.agrees(&reply, &digest)?,
-            _ => return Err(self.refused("taking a manifest", &reply)),
+        if matches!(reply.status, 201 | 202) {
+            self.agrees(&reply, &digest)?;
         }
-        Ok(reply.header("oci-subject").is_some())
+        Ok(reply)
     }
 
     /// The tags of the repository, sorted; none where there is no such repository.

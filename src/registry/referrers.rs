@@ -6,17 +6,18 @@ use super::manifest::{Descriptor, Index, Manifest};
 use super::{INDEX, LARGEST_MANIFEST, Registry};
 use crate::digest::Sha256;
 use crate::error::{Error, Result};
-use crate::http::Method;
+use crate::http::{Method, Reply};
 
 /// So often a list that others write, too, is written.
 const WRITES: usize = 5;
 
 impl Registry {
     /// Puts manifests about `subject` there, whose blobs are there already. The subject itself may come later.
+    /// Whether others can find them: some registries neither list them nor take a list.
     ///
     /// # Errors
-    /// When the registry cannot be reached or refuses.
-    pub fn put_referrers(&self, subject: &Descriptor, about: Vec<Manifest>) -> Result<()> {
+    /// When the registry cannot be reached or refuses one of them.
+    pub fn put_referrers(&self, subject: &Descriptor, about: Vec<Manifest>) -> Result<bool> {
         let digest = subject.digest();
         let digest = digest.ok_or_else(|| Error::internal("a subject has no digest"))?;
         let mut unlisted = vec![];
@@ -25,12 +26,14 @@ impl Registry {
             let own = manifest.descriptor();
             let bytes = manifest.bytes();
             let reference = format!("sha256:{}", Sha256::of(&bytes).as_str());
-            if !self.put(&reference, super::MANIFEST, bytes)? {
-                unlisted.push(own);
+            match self.put_about(&reference, super::MANIFEST, bytes)? {
+                Some(reply) if reply.header("oci-subject").is_some() => {}
+                Some(_) => unlisted.push(own),
+                None => return Ok(false),
             }
         }
         match unlisted.is_empty() {
-            true => Ok(()),
+            true => Ok(true),
             false => self.list(&digest, &unlisted),
         }
     }
@@ -55,8 +58,8 @@ impl Registry {
     }
 
     /// Adds to the list under the tag, until it is there: who writes at the same time takes the place of
-    /// what he has not read, and a registry has no better way.
-    fn list(&self, subject: &Sha256, more: &[Descriptor]) -> Result<()> {
+    /// what he has not read, and a registry has no better way. Whether the registry takes lists.
+    fn list(&self, subject: &Sha256, more: &[Descriptor]) -> Result<bool> {
         let tag = format!("sha256-{}", subject.as_str());
         for write in 0..=WRITES {
             let there = self.ask_manifest(Method::Get, &tag, LARGEST_MANIFEST)?;
@@ -68,10 +71,12 @@ impl Registry {
                 }
             }
             if there.as_ref() == Some(&list) {
-                return Ok(());
+                return Ok(true);
             }
             if write < WRITES {
-                self.put(&tag, INDEX, list.bytes())?;
+                if self.put_about(&tag, INDEX, list.bytes())?.is_none() {
+                    return Ok(false);
+                }
             }
         }
         Err(Error::stage(format!(
@@ -79,6 +84,17 @@ impl Registry {
             self.address()
         ))
         .hint("the same command resumes where this one stopped; run one at a time"))
+    }
+
+    /// Puts a manifest there that only the specification's later versions have; the answer. None: the registry
+    /// knows tags and manifests of images only.
+    fn put_about(&self, reference: &str, kind: &str, manifest: Vec<u8>) -> Result<Option<Reply>> {
+        let reply = self.offer(reference, kind, manifest)?;
+        match reply.status {
+            201 | 202 => Ok(Some(reply)),
+            400 | 404 | 405 | 415 => Ok(None),
+            _ => Err(self.refused("taking a manifest", &reply)),
+        }
     }
 
     /// What is about the manifest with a digest, by the API or the tag.

@@ -87,6 +87,7 @@ pub fn copy_to_registry(
         files: files.map(|file| (file.path.clone(), file)).collect(),
         ui,
         copied: Copied::default(),
+        is_found: true,
         done: 0,
         total: 0,
     };
@@ -100,6 +101,11 @@ pub fn copy_to_registry(
     }
     for shelf in &shelves {
         copy.remove_gone(shelf);
+    }
+    if !copy.is_found {
+        copy.ui.ui().warning(format!(
+            "{to} keeps no list of what is about an image, so only imgforge finds its SBOM and provenance there"
+        ));
     }
     if let Some(seen) = seen.filter(|_| replica.state.has_index()) {
         trust::proved(signers, seen, ui.ui());
@@ -117,6 +123,8 @@ struct Copy<'a> {
     files: BTreeMap<String, FileToCopy>,
     ui: &'a StageUi,
     copied: Copied,
+    /// Whether other programs find what is about the images.
+    is_found: bool,
     done: u64,
     total: u64,
 }
@@ -174,7 +182,7 @@ impl Copy<'_> {
             ]);
             let (tag, bytes) = (number.to_string(), own.bytes());
             if shelf.there.get(&tag) != Some(&Sha256::of(&bytes)) {
-                shelf.registry.put_referrers(&own.descriptor(), about)?;
+                self.is_found &= shelf.registry.put_referrers(&own.descriptor(), about)?;
                 shelf.registry.put_manifest(&tag, bytes)?;
             }
             all.insert(number, layers);

@@ -7,16 +7,12 @@ use std::time::Instant;
 use crate::gate;
 use crate::slots;
 use crate::support::registry::{Kind, Service};
-use crate::support::{Run as _, tool};
+use crate::support::{Run as _, World, tool};
 
 const BUILD: [&str; 4] = ["build", "--all", "--until", "seal"];
 
-/// In a tenth of the time at most, without a guest; then a build has nothing to do, and asks nobody.
-#[test]
-#[ignore = "e2e: src/store/remote src/registry src/pipeline"]
-#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-fn an_empty_host_has_all_again_in_a_tenth_of_the_time() {
-    slots::take(1);
+/// Two bases, guests of a few files, and what is built on them.
+pub(super) fn world() -> World {
     let world = gate::world("bios");
     gate::small::disk(&world, "a", &gate::small::guest());
     let disk = world.path("a.raw").display().to_string();
@@ -29,6 +25,16 @@ fn an_empty_host_has_all_again_in_a_tenth_of_the_time() {
         let shell = format!("configure: [{{shell: {{run: 'echo {child} >>/etc/base'}}}}]\n");
         world.image(child, &format!("from: {base}\n{shell}"));
     }
+    world
+}
+
+/// In a tenth of the time at most, without a guest; then a build has nothing to do, and asks nobody.
+#[test]
+#[ignore = "e2e: src/store/remote src/registry src/pipeline"]
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+fn an_empty_host_has_all_again_in_a_tenth_of_the_time() {
+    slots::take(1);
+    let world = world();
     let service = Service::start(&world.path("registry"), Kind::default());
     world.write("signers.gpg", world.signer().public_key().unwrap());
     world.configure(&format!(

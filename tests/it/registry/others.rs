@@ -325,7 +325,7 @@ fn a_list_that_somebody_else_has_written_over_is_written_again() {
         assert_eq!(puts.count(), written);
         match rounds {
             100 => assert!(put.unwrap_err().message().contains("at the same time")),
-            _ => put.unwrap(),
+            _ => assert!(put.unwrap()),
         }
     }
 }
