@@ -73,10 +73,8 @@ impl Registry {
             if there.as_ref() == Some(&list) {
                 return Ok(true);
             }
-            if write < WRITES {
-                if self.put_about(&tag, INDEX, list.bytes())?.is_none() {
-                    return Ok(false);
-                }
+            if write < WRITES && self.put_about(&tag, INDEX, list.bytes())?.is_none() {
+                return Ok(false);
             }
         }
         Err(Error::stage(format!(
