@@ -18,7 +18,7 @@ use crate::blockdev::{Device, Disk};
 use crate::digest::Key;
 use crate::error::{Error, Result};
 use crate::pull::{self, Image, Session};
-use crate::ui::{Event, Unit};
+use crate::ui::{Event, StageUi, Unit};
 use crate::units::Size;
 use adapt::Root;
 use plan::{Before, Plan};
@@ -149,6 +149,17 @@ pub fn install(
         note: None,
     });
     Ok(deployed)
+}
+
+/// Whether an image can be put onto disks, and has what a machine file needs: all that needs no disk.
+///
+/// # Errors
+/// What [`install`] would refuse on every machine.
+fn check(session: &Session<'_>, image: &Image, own: &Own, ui: &StageUi) -> Result<()> {
+    let known = pull::whole(session, image, ui)?;
+    let plan = Plan::new(&known, image.disk_size)?;
+    adapt::puts(&View::new(&known), &plan.root, own)?;
+    Ok(())
 }
 
 /// The record of an installation that has not begun.

@@ -136,6 +136,17 @@ impl FromStr for DiskRule {
     }
 }
 
+impl DiskRule {
+    /// Whether no disk fits but those of virtual machines.
+    #[must_use]
+    pub fn is_of_virtual_machines(&self) -> bool {
+        match self {
+            DiskRule::Path(path) => path.to_string_lossy().starts_with("/dev/vd"),
+            DiskRule::Fits(conditions) => conditions.transport == Some(Transport::Virtio),
+        }
+    }
+}
+
 impl Conditions {
     /// The first condition that a disk does not fulfil, in words.
     fn against(&self, disk: &Disk) -> Option<String> {

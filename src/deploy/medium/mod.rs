@@ -1,6 +1,7 @@
 //! Media that install an image by themselves: the image's own kernel, and a RAM disk with imgforge and the
 //! programs that it calls, all from this host.
 
+mod kernel;
 mod programs;
 
 use std::ffi::OsStr;
@@ -9,48 +10,22 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::adapt::Own;
+use crate::deployment::DiskRule;
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Accel;
 use crate::host::outlet::{Folder, Overwrite};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::temporary::Temporary;
+use crate::http::Url;
 use crate::machine::Arch;
 use crate::pull::{self, Image, Session};
 use crate::targets::SystemDisk;
 use crate::targets::ramdisk::initrd::{self, Member};
-use crate::targets::ramdisk::kernel::{CARDS, Kernel, NETWORK};
 use crate::targets::ramdisk::{LARGEST_KERNEL, copy, words};
 
 /// What the RAM disk's first program does, behind what all of them begin with.
 const INSTALLER: &str = include_str!("installer.sh");
-
-/// Drivers of disks, as many as the kernel has, and of what they are connected to.
-const DISKS: &[&str] = &[
-    "virtio_blk",
-    "virtio_scsi",
-    "sd_mod",
-    "ahci",
-    "ata_piix",
-    "nvme",
-    "vmd",
-    "usb_storage",
-    "uas",
-    "xhci_pci",
-    "ehci_pci",
-    "mmc_block",
-    "sdhci_pci",
-    "sdhci_acpi",
-    "vmw_pvscsi",
-    "hv_storvsc",
-    "xen_blkfront",
-    "mptspi",
-    "mptsas",
-    "mpt3sas",
-    "megaraid_sas",
-    "aacraid",
-    "hpsa",
-    "smartpqi",
-];
 
 /// What a machine does after an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -78,7 +53,7 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// The channel that it is in, where that was said.
     pub channel: Option<&'a str>,
-    /// The disk, as a rule.
+    /// The disk, as a rule is written.
     pub disk: &'a str,
     /// Whom it trusts.
     pub trusted: Trusted<'a>,
@@ -103,8 +78,8 @@ pub struct Medium {
 /// Writes a kernel and a RAM disk that install an image.
 ///
 /// # Errors
-/// When the image has no kernel for it, or is for another architecture than this host, whose programs go
-/// along; when a program is not installed, or a file cannot be written.
+/// When the image cannot be put onto disks, has no kernel for it, or is for another architecture than this
+/// host, whose programs go along; when a program is not installed, or a file cannot be written.
 pub fn write(session: &Session<'_>, image: &Image, request: &Request<'_>) -> Result<Medium> {
     let arch = Arch::DEFAULT;
     if image.arch != arch.as_str() {
@@ -118,20 +93,17 @@ pub fn write(session: &Session<'_>, image: &Image, request: &Request<'_>) -> Res
     let ui = session.ui.stage(&image.name, "medium");
     let scratch = Temporary::roomy()?;
     let disk = scratch.path().join("image.raw");
-    let whole = pull::Output {
-        path: &disk,
-        format: DiskFormat::Raw,
-        size: None,
-        keep: true,
-        threads: None,
-    };
-    pull::fetch(session, image, &whole)?;
-    // What has no root of ext4 is not deployed, so no appliance is started.
+    let blob = blob(session, image, &disk)?;
+    super::check(session, &blob, &Own::default(), &ui)?;
+    // What has no root of ext4 was refused, so no appliance is started.
     let source = SystemDisk::new(disk, "raw", scratch.path().to_owned(), Accel::Tcg);
     let tree = source.tree(&ui)?;
-    let kernel = Kernel::choose(&tree, arch, "an installer", &[])?;
-    let drivers = NETWORK.iter().chain(CARDS).chain(DISKS).copied();
-    let modules = kernel.members(&tree, &kernel.loadable(drivers))?;
+    let rule: DiskRule = request
+        .disk
+        .parse()
+        .map_err(|why: String| Error::usage(why))?;
+    let kernel = kernel::choose(&tree, arch, &rule)?;
+    let modules = kernel.members(&tree, &kernel::drivers(&kernel))?;
     let modules = modules.into_iter().map(|(path, bytes)| Member {
         path,
         mode: 0o644,
@@ -159,6 +131,25 @@ pub fn write(session: &Session<'_>, image: &Image, request: &Request<'_>) -> Res
         kernel: output.join(vmlinuz),
         initrd: output.join(archive),
         cmdline: words::cmdline(&Default::default(), arch, false),
+    })
+}
+
+/// Writes the disk of an image; the image, with its blob on this host.
+fn blob(session: &Session<'_>, image: &Image, disk: &Path) -> Result<Image> {
+    let whole = pull::Output {
+        path: disk,
+        format: DiskFormat::Raw,
+        size: None,
+        keep: true,
+        threads: None,
+    };
+    pull::fetch(session, image, &whole)?;
+    let local = image.url.local().filter(|path| path.is_file());
+    let blob = local.or_else(|| pull::kept(session.store, &image.sha512));
+    let blob = blob.ok_or_else(|| Error::internal("a blob that was fetched is not kept"))?;
+    Ok(Image {
+        url: Url::of_path(&blob)?,
+        ..image.clone()
     })
 }
 

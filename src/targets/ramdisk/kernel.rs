@@ -62,6 +62,9 @@ pub(crate) const CARDS: &[&str] = &[
     "hv_vmbus",
 ];
 
+/// Drivers that only kernels for every machine have.
+const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
+
 /// A module of the kernel.
 #[derive(Debug, Clone)]
 struct Module {
@@ -75,7 +78,7 @@ struct Module {
 #[derive(Debug)]
 pub(crate) struct Kernel<'t> {
     /// Its release, as `uname -r` tells it.
-    pub(super) release: String,
+    pub(crate) release: String,
     /// Its file.
     pub(crate) image: &'t Node,
     dir: String,
@@ -91,34 +94,42 @@ impl<'t> Kernel<'t> {
         who: &str,
         wanted: &[&str],
     ) -> Result<Kernel<'t>> {
-        let mut kernels: Vec<Kernel<'t>> = releases(tree)
-            .into_iter()
-            .filter_map(|(dir, release)| Kernel::read(tree, arch, dir, release))
-            .collect();
-        kernels.sort_by_key(|kernel| numbers(&kernel.release));
+        let kernels = Kernel::all(tree, arch, who)?;
         let lacking = |kernel: &Kernel<'_>| -> Vec<String> {
             let missing = wanted.iter().filter(|name| !kernel.has(name));
             missing.map(|name| (*name).to_owned()).collect()
         };
-        if kernels.is_empty() {
-            return Err(Error::usage(format!("{who} needs a kernel in the image"))
-                .cause("no kernel in /boot has its modules in /lib/modules")
-                .hint(format!(
-                    "add one to `packages`, such as {}",
-                    arch.generic_kernel()
-                )));
-        }
         let lines: Vec<String> = kernels
             .iter()
             .map(|kernel| format!("{} lacks {}", kernel.release, lacking(kernel).join(", ")))
             .collect();
         let good = kernels
             .into_iter()
-            .rev()
             .find(|kernel| lacking(kernel).is_empty());
         good.ok_or_else(|| {
             Error::usage("no kernel of the image can boot it from memory").evidence(lines)
         })
+    }
+
+    /// Every kernel, the newest one first, for what `who` calls.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn all(tree: &'t Tree, arch: Arch, who: &str) -> Result<Vec<Kernel<'t>>> {
+        let mut kernels: Vec<Kernel<'t>> = releases(tree)
+            .into_iter()
+            .filter_map(|(dir, release)| Kernel::read(tree, arch, dir, release))
+            .collect();
+        kernels.sort_by_key(|kernel| std::cmp::Reverse(numbers(&kernel.release)));
+        match kernels.is_empty() {
+            false => Ok(kernels),
+            true => Err(Error::usage(format!("{who} needs a kernel in the image"))
+                .cause("no kernel in /boot has its modules in /lib/modules")
+                .hint(format!(
+                    "add one to `packages`, such as {}",
+                    arch.generic_kernel()
+                ))),
+        }
     }
 
     fn read(tree: &'t Tree, arch: Arch, dir: String, release: String) -> Option<Kernel<'t>> {
@@ -153,9 +164,14 @@ impl<'t> Kernel<'t> {
         })
     }
 
-    pub(super) fn has(&self, module: &str) -> bool {
+    pub(crate) fn has(&self, module: &str) -> bool {
         let module = module.replace('-', "_");
         self.modules.contains_key(&module) || self.built_in.contains(&module)
+    }
+
+    /// Whether it drives virtual machines only, as the kernels of clouds do.
+    pub(crate) fn is_of_clouds(&self) -> bool {
+        self.loadable(BARE_METAL.iter().copied()).is_empty()
     }
 
     /// Those of the names that are modules of this kernel.

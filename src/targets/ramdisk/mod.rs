@@ -72,7 +72,7 @@ impl Options for Ramdisk {
         let modules = self.modules.iter().map(String::as_str);
         let wanted: Vec<&str> = kernel::ROOT.iter().copied().chain(modules).collect();
         let kernel = Kernel::choose(&tree, site.machine.arch, "the target `ramdisk`", &wanted)?;
-        if kernel.loadable(BARE_METAL.iter().copied()).is_empty() {
+        if kernel.is_of_clouds() {
             let text = format!(
                 "the kernel {} drives virtual machines only; others need the generic kernel",
                 kernel.release
@@ -122,9 +122,6 @@ impl Options for Ramdisk {
 
 /// The largest kernel, in bytes: one that is unpacked has a tenth of it.
 pub(crate) const LARGEST_KERNEL: u64 = 512 << 20;
-
-/// Drivers that only kernels for every machine have.
-const BARE_METAL: &[&str] = &["e1000e", "igb", "tg3", "r8169"];
 
 /// Whether the image's policy wants labels, which no squashfs of ours has.
 fn selinux(tree: &Tree) -> bool {

@@ -81,7 +81,7 @@ pub(super) const NO_INODE: (u32, u64) = (u32::MAX, 0);
 
 impl Node {
     /// A file of root's that is not on the disk, with these bytes.
-    pub(super) fn made(path: &str, kind: Kind, mode: u32, bytes: impl Into<Vec<u8>>) -> Node {
+    pub(crate) fn made(path: &str, kind: Kind, mode: u32, bytes: impl Into<Vec<u8>>) -> Node {
         let bytes = bytes.into();
         Node {
             path: path.as_bytes().to_vec(),

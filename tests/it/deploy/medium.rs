@@ -38,7 +38,7 @@ fn boot(machine: &Machine, words: &str, disks: &[&Path]) -> String {
 #[ignore = "long: src/deploy src/targets/ramdisk src/blockdev"]
 fn a_machine_installs_itself_once_and_says_why_it_does_not() {
     let world = World::new();
-    let system = diskless::machine(&["virtio_net", "virtio_blk"]);
+    let system = diskless::machine(&["virtio_net", "virtio_blk", "e1000e"]);
     let image = rooted(&world, "one", &system);
     publish(&world, &image, "web", "stable");
     let server = Server::of(&world.path("repo"));

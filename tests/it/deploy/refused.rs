@@ -141,12 +141,14 @@ fn what_comes_onto_the_disk_meanwhile_is_not_overwritten() {
     );
 }
 
-/// An image whose root could not grow, or that has no place for what is remembered.
+/// An image whose root could not grow, or that has no place for what is remembered. Whoever writes a medium learns
+/// it, and not whoever boots it.
 #[test]
 fn images_that_cannot_be_put_onto_a_disk_are_stopped() {
     let world = World::new();
     let machine = Machine::new(&world);
     let base = world.path("repo").display().to_string();
+    let server = Server::of(&world.path("repo"));
     let raw = world.path("bad.raw");
     let luks = b"LUKS\xba\xbe";
     for (table, at, magic, expected) in [
@@ -198,7 +200,11 @@ fn images_that_cannot_be_put_onto_a_disk_are_stopped() {
             let error = machine.deploy(&base, &disk, &[]).unwrap_err().render();
             assert!(error.contains(expected), "{error}");
         });
+        let error = machine.medium(&server.text(""), &["--disk", "only"]);
+        let error = error.unwrap_err().render();
+        assert!(error.contains(expected), "{error}");
     }
+    assert!(!machine.path("web.initrd").exists());
 }
 
 #[test]

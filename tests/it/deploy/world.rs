@@ -85,7 +85,15 @@ impl Machine {
         self.deploying(base, disk).args(more).text()
     }
 
-    /// The same, as a program.
+    /// `imgforge deploy medium`, of `web` in the repository at `base`, to this machine's directory.
+    pub(crate) fn medium(&self, base: &str, more: &[&str]) -> Result<String> {
+        let medium = self.program().args(["deploy", "medium"]);
+        let medium = medium.arg(format!("{base}#web")).arg("--key");
+        let medium = medium.arg(self.key()).arg("--output").arg(self.path(""));
+        medium.args(["--arch", "x86_64"]).args(more).text()
+    }
+
+    /// The same as [`Machine::deploy`], as a program.
     pub(crate) fn deploying(&self, base: &str, disk: &Path) -> Program {
         let deploy = self.program().args(["deploy", "disk"]);
         let deploy = deploy.arg(format!("{base}#web")).arg("--disk").arg(disk);
