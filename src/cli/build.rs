@@ -118,8 +118,10 @@ impl Build {
         if !self.no_remote && !self.offline {
             session::share(&mut session, self.remote.as_ref())?;
         }
-        if self.locked && self.offline {
+        if self.locked {
             session.host.isolate();
+        }
+        if self.locked && self.offline {
             http::ask_nobody();
         }
         let names = session::names(&session, &self.names, self.all)?;

@@ -79,7 +79,8 @@ impl Verify {
             }
         };
         let made = {
-            let apart = session::open_at(app, place.path().to_owned())?;
+            let mut apart = session::open_at(app, place.path().to_owned())?;
+            apart.host.isolate();
             rebuild::compare(&session, &apart, &self.vars, (image, &original))
         };
         let made = made.map_err(|error| rebuild::describe_failure(error, image, place.kept()))?;

@@ -193,8 +193,8 @@ fn may_be_isolated(spec: &Spec, own: bool) -> Result<()> {
         Some(network) => format!("it is on the network `{network}`"),
     };
     let hint = match own {
-        true => "write `machine: {network: user}`, or build without --offline",
-        false => "root's --connect private has a daemon of its own; or build without --offline",
+        true => "write `machine: {network: user}`, or build without --locked",
+        false => "root's --connect private has a daemon of its own; or build without --locked",
     };
     Err(Error::usage("nothing keeps this guest from the network")
         .cause(why)

@@ -262,9 +262,32 @@ pub(super) fn ready(session: &Session, options: &Options, plan: &Plan) -> Result
             ));
         }
     }
+    tell_not_locked(session, options, plan, lock);
     match options.offline {
         true => is_here(session, plan, lock),
         false => Ok(()),
+    }
+}
+
+/// Warns of stages that would run and asked servers whose bytes the lock does not have.
+fn tell_not_locked(session: &Session, options: &Options, plan: &Plan, lock: &Lock) {
+    for planned in plan.all().into_iter().filter(|one| !one.cached) {
+        let Planned { image, label, .. } = planned;
+        let Some(Stage { record, .. }) = lock.stage(image, label) else {
+            continue;
+        };
+        if record.not_locked.is_empty() {
+            continue;
+        }
+        let hosts: Vec<&str> = record.not_locked.iter().map(String::as_str).collect();
+        let now = match options.offline {
+            true => "and nobody can ask there now",
+            false => "and gets from there whatever comes",
+        };
+        session.ui.warning(format!(
+            "the {label} stage of {image} asked {} when it was locked, {now}",
+            hosts.join(", ")
+        ));
     }
 }
 
@@ -280,13 +303,6 @@ fn is_here(session: &Session, plan: &Plan, lock: &Lock) -> Result<()> {
         else {
             continue;
         };
-        if !record.not_locked.is_empty() {
-            let hosts: Vec<&str> = record.not_locked.iter().map(String::as_str).collect();
-            session.ui.warning(format!(
-                "the {label} stage of {image} asked {} when it was locked, and nobody can ask there now",
-                hosts.join(", ")
-            ));
-        }
         let parent = lock
             .names()
             .into_iter()

@@ -285,6 +285,9 @@ fn serve(stream: &TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
         if request.method == "CONNECT" && shared.upstream.is_open() {
             return open::tunnel(stream, shared, &request.target);
         }
+        if shared.upstream.is_open() && !request.is_plain && request.target.starts_with("http://") {
+            return open::pass(stream, shared, &request, &reader.behind());
+        }
         let keep = request.keep_alive;
         answer(stream, shared, &request)?;
         if !keep || shared.ended() {

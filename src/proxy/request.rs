@@ -5,12 +5,39 @@ use std::io::{Error, ErrorKind, Read, Result};
 /// The longest head of a request, in bytes.
 const LONGEST: usize = 16 << 10;
 
+/// Headers of requests that ask for a file, and for the same one whoever sends them.
+const USUAL: [&str; 19] = [
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "pragma",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "user-agent",
+];
+
 /// What a client asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) keep_alive: bool,
+    /// It asks for a file as any client does: nothing in it tells an answer for one client from another's.
+    pub(crate) is_plain: bool,
+    /// Its head as it came, from behind the target on.
+    pub(crate) rest: Vec<u8>,
     /// Nothing that was kept will do.
     pub(crate) no_cache: bool,
     pub(crate) user_agent: Option<String>,
@@ -34,6 +61,11 @@ impl<R: Read> Reader<R> {
             from,
             buffer: vec![],
         }
+    }
+
+    /// What has arrived behind the requests that were read: the beginning of the last one's body.
+    pub(crate) fn behind(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
     }
 
     /// The next request; `None` when the client has closed.
@@ -94,7 +126,21 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>> {
     } else {
         connection == "keep-alive"
     };
+    let told = |header: &httparse::Header<'_>| {
+        let name = header.name.to_ascii_lowercase();
+        let value = String::from_utf8_lossy(header.value).to_ascii_lowercase();
+        match name.as_str() {
+            "accept" => ["*/*", "text/*"].iter().any(|any| value.contains(any)),
+            name => USUAL.contains(&name) || name.starts_with("x-zypp-"),
+        }
+    };
+    let line = bytes.iter().position(|byte| *byte == b'\n');
+    let rest = &bytes[line.map_or(length, |at| at + 1)..length];
     let request = Request {
+        is_plain: matches!(parsed.method, Some("GET" | "HEAD"))
+            && !body
+            && parsed.headers.iter().all(told),
+        rest: rest.to_vec(),
         method: parsed.method.unwrap_or_default().to_owned(),
         target: parsed.path.unwrap_or_default().to_owned(),
         keep_alive: keep_alive && !body,

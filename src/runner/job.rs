@@ -76,6 +76,18 @@ export IMGFORGE_OWN
 } >"$RUN/apt-first.conf"
 "#;
 
+/// Tells every program of a step of the proxy, as far as it heeds its environment; what the guest's own sets
+/// counts more, but where a lock says what comes.
+const EVERYBODY: &str = r#"if [ -n "${IMGFORGE_LOCKED:-}" ]; then
+	unset http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY all_proxy ALL_PROXY
+fi
+http_proxy=${http_proxy:-${HTTP_PROXY:-$IMGFORGE_RELAY}}
+https_proxy=${https_proxy:-${HTTPS_PROXY:-$IMGFORGE_RELAY}}
+no_proxy=${no_proxy:-${NO_PROXY:-localhost,127.0.0.1,::1${IMGFORGE_OWN:-}}}
+HTTP_PROXY=$http_proxy HTTPS_PROXY=$https_proxy NO_PROXY=$no_proxy
+export http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY
+"#;
+
 /// The proxy that package managers are told of while steps run. It is nowhere on the guest's disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
@@ -86,7 +98,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// For imgforge's own use of package managers, and for apt, whoever starts it.
+    /// For imgforge's own use of package managers, for apt, whoever starts it, and for all other programs.
     fn variables(&self) -> String {
         let address = quote(&self.address);
         let (apt, locked) = match self.replays {
@@ -94,7 +106,7 @@ impl Relay {
             false => (APT_OWN, ""),
         };
         format!(
-            "export IMGFORGE_RELAY={address}\n{locked}{apt}export APT_CONFIG=\"$RUN/apt-first.conf\"\n"
+            "export IMGFORGE_RELAY={address}\n{locked}{apt}export APT_CONFIG=\"$RUN/apt-first.conf\"\n{EVERYBODY}"
         )
     }
 

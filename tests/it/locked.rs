@@ -164,7 +164,9 @@ fn a_medium_that_is_another_one_than_was_locked_is_refused() {
 fn a_locked_build_needs_no_mirror_and_takes_no_other_package() {
     slots::take(2);
     let world = World::with_guests("lock");
-    world.configure("");
+    let server = Server::start(|_, _| Answer::of(b"anything"));
+    let port = server.address().port();
+    world.configure(&format!("host-ports: [{port}]\n"));
     let recipe = |packages: &str| {
         let body = format!(
             "install: {{bootstrap: {{suite: trixie}}}}\nmachine: {{disk: 2GiB, memory: 1GiB}}\n\
@@ -211,4 +213,17 @@ fn a_locked_build_needs_no_mirror_and_takes_no_other_package() {
     let said = unplugged(&["build", "mini", "--locked", "--until", "configure"]);
     said.exits(1)
         .says(&["/nano_", "not in the lock", "imgforge lock mini"]);
+    // Nor does anything come past the proxy, which this host's port would be.
+    let past = format!("exec 3<>/dev/tcp/10.0.2.2/{port} && echo came past");
+    world.image(
+        "mini",
+        &format!(
+            "install: {{bootstrap: {{suite: trixie}}}}\nmachine: {{disk: 2GiB, memory: 1GiB}}\n\
+             configure: [{{packages: [less]}}, {{shell: {{run: \"bash -c '{past}'\"}}}}]\n"
+        ),
+    );
+    let said = world.run(&["-v", "build", "mini", "--locked", "--until", "configure"]);
+    let said = said.exits(1);
+    assert!(!said.err.contains("\ncame past"), "{}", said.err);
+    said.says(&["/dev/tcp/10.0.2.2"]);
 }

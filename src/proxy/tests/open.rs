@@ -70,6 +70,48 @@ fn a_password_goes_to_the_server_that_was_asked_and_what_it_opens_is_nobody_else
     assert_eq!(world.addresses(), 0);
 }
 
+/// A form, and a request whose answer its headers decide: other clients get another answer, or none.
+#[test]
+fn what_asks_for_no_file_is_handed_over_and_known_by_the_name_of_its_server_only() {
+    let mirror = Mirror::start(|head| answer("201 Created", "", head.as_bytes()));
+    let (world, port) = (World::new(), port(&mirror));
+    let there = format!("http://10.0.2.2:{port}/debian/hosts");
+    let form = format!(
+        "POST {there} HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\r\nContent-Length: 0"
+    );
+    let token = format!("GET {there} HTTP/1.1\r\nHost: x\r\nX-Token: mine");
+    let proxy = open(&world, &[port], None);
+    let said = ask(&proxy, &form);
+    assert_eq!(said.status, 201);
+    let head = String::from_utf8(said.body).unwrap();
+    assert!(
+        head.starts_with("POST /debian/hosts HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert!(
+        !head.contains("Proxy-Connection") && head.contains("Host: x"),
+        "{head}"
+    );
+    let head = String::from_utf8(ask(&proxy, &token).body).unwrap();
+    assert!(head.contains("X-Token: mine"), "{head}");
+    let record = proxy.finish();
+    assert!(record.not_locked.contains("10.0.2.2"), "{record:?}");
+    assert!(record.fetched.is_empty(), "{record:?}");
+    for (record, offline, status) in [
+        (record.clone(), false, 201),
+        (record, true, 403),
+        (Record::default(), false, 403),
+    ] {
+        let locked = Locked::new("web.lock", "web", record).offline(offline);
+        let locked = Arc::new(locked);
+        let proxy = open(&world, &[port], Some(&locked));
+        assert_eq!(ask(&proxy, &form).status, status);
+        let named = locked.refused().concat().contains("http://10.0.2.2");
+        assert_eq!(named, status == 403, "{:?}", locked.refused());
+    }
+    assert_eq!(mirror.requests(), 3);
+}
+
 #[test]
 fn a_tunnel_is_known_by_the_name_of_its_server_only() {
     let mirror = Mirror::start(|_| answer("200 OK", "", b"secret"));

@@ -136,13 +136,14 @@ fn under_a_lock_no_proxy_of_the_images_counts_for_dnf() {
 
 #[test]
 fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
-    let told = r#"sh -c 'echo relay $IMGFORGE_RELAY; mkdir -p own
+    let told = r#"sh -c 'echo relay $IMGFORGE_RELAY
+        echo env $http_proxy,$HTTPS_PROXY,$no_proxy; mkdir -p own
         echo "Acquire::http::Proxy \"http://own.example\";" >own/90own
         echo "Acquire::http::Proxy::deb.example \"DIRECT\";" >>own/90own
         echo "Acquire::http::ProxyAutoDetect \"/find/own.example\";" >>own/90own
         echo "Acquire::https::Proxy-Auto-Detect \"/find/own.example\";" >>own/90own
         echo "Dir::Etc::parts \"$PWD/own\";" >>"$APT_CONFIG"
-        apt-config dump' | grep -e ^relay -e Proxy -e Valid"#;
+        apt-config dump' | grep -e ^relay -e ^env -e Proxy -e Valid"#;
     for (name, replays) in SHELLS.iter().flat_map(|name| [(name, false), (name, true)]) {
         let mut fake = Fake::new(name, Mode::Configure, &[]);
         let request = Request {
@@ -175,6 +176,7 @@ fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
                     "Acquire::http::Proxy::deb.example \"DIRECT\";",
                     "Acquire::http::Proxy::pkgs.internal \"DIRECT\";",
                     "Acquire::http::Proxy::pkgs \"DIRECT\";",
+                    "env http://10.0.2.2:4711,http://10.0.2.2:4711,localhost,127.0.0.1,::1,pkgs.internal,pkgs",
                 ],
                 &["Valid", "ours", "10.9.9.9"],
             ),
@@ -182,6 +184,7 @@ fn package_managers_have_the_builds_proxy_and_the_guest_keeps_nothing_of_it() {
                 &[
                     "Acquire::http::Proxy \"http://10.0.2.2:4711\";",
                     "Acquire::Check-Valid-Until \"false\";",
+                    "env http://10.0.2.2:4711,http://10.0.2.2:4711,localhost,127.0.0.1,::1\n",
                 ],
                 &["own.example", "deb.example", "pkgs"],
             ),
