@@ -180,6 +180,27 @@ fn an_empty_host_builds_of_a_kit_and_asks_no_server() {
     assert!(world.read("imgforge.yaml").contains("# mine"));
 }
 
+/// What judges images is as it was where the kit is from.
+#[test]
+fn a_kit_has_the_advisories_excuses_and_keyrings_of_imgforge_yaml() {
+    let site = Site::new();
+    let config = "state: state\nadvisories: [{format: osv, from: known}, {format: osv, from:                   'https://a.example/x'}]\nvex: [vex.json]\nupdates: {keyrings: [keys/site.gpg, gone.gpg]}\n";
+    site.world.write("imgforge.yaml", config);
+    for path in ["known/one.json", "vex.json", "keys/site.gpg"] {
+        site.world.write(path, path);
+    }
+    site.world.ok(&BUILD);
+    site.world.write(&package(), PACKAGE);
+    let said = site.world.ok(&EXPORT);
+    said.says(&["not in the kit", "gone.gpg of imgforge.yaml"]);
+    let world = bare();
+    let kit = ["kit.tar", "site.gpg"].map(|name| site.world.path(name));
+    import(&world, &kit, &[]).ok();
+    for path in ["known/one.json", "vex.json", "keys/site.gpg"] {
+        assert_eq!(world.read(path), path);
+    }
+}
+
 #[test]
 fn what_nobody_who_counts_has_signed_writes_nothing() {
     let (site, other) = (Site::new(), Site::new());

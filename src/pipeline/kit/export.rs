@@ -79,6 +79,7 @@ pub fn export(
             parts.add_contents(lock)?;
         }
     }
+    parts.add_named_by_config()?;
     parts.refuse_missing(images)?;
     let Parts {
         mut manifest,
@@ -132,6 +133,40 @@ impl Parts<'_> {
                         return Err(Error::usage(format!("{shown} is a link"))
                             .cause("a kit carries files and directories only")
                             .hint("put the file itself there, or leave it out of the recipe"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that imgforge.yaml names: advisories, what excuses them, and keyrings of package indexes. One that
+    /// is not in the recipe repository is told.
+    fn add_named_by_config(&mut self) -> Result<()> {
+        let (config, root) = (&self.session.config, self.session.repo.root());
+        let advisories = config.advisories.iter().map(|file| file.from.as_str());
+        let others = config.vex.iter().chain(&config.updates.keyrings);
+        let named = advisories.chain(others.map(String::as_str));
+        let named: Vec<&str> = named.filter(|name| !name.contains("://")).collect();
+        for name in named {
+            let path = root.join(name);
+            if !path.starts_with(root) || !path.exists() {
+                self.warnings.push(format!(
+                    "not in the kit, as it is not below {}: {name} of imgforge.yaml",
+                    root.display()
+                ));
+                continue;
+            }
+            let mut todo = vec![path];
+            while let Some(path) = todo.pop() {
+                match path.is_dir() {
+                    false => self.add_file(&path)?,
+                    true => {
+                        self.add_directory(&path)?;
+                        let doing = || format!("reading {}", path.display());
+                        for entry in path.read_dir().doing(doing)? {
+                            todo.push(entry.doing(doing)?.path());
+                        }
                     }
                 }
             }
