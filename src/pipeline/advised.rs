@@ -6,7 +6,7 @@ use super::whole::{self, Built};
 use super::{Session, updates};
 use crate::error::{Error, Result};
 use crate::recipe::types::CheckAdvisories;
-use crate::repository::State;
+use crate::repository::state::Revision;
 use crate::repository::views::packages;
 use crate::sbom::Contents;
 use crate::time::now;
@@ -32,21 +32,18 @@ pub(super) fn admit(session: &Session, offline: bool, built: &Built) -> Result<(
     judge(session, offline, rule, &subject)
 }
 
-/// Refuses to promote what the channel `from` of the repository at `root` has of an image, where its recipe is here, with
-/// these variables, and has such a rule: advisories may have come since that was built.
+/// Refuses a revision of an image, of the repository at `root`, where the image's recipe is here, with these
+/// variables, and has such a rule: advisories may have come since it was built.
 ///
 /// # Errors
-/// As the gate of a build, and when the recipe or the repository's state cannot be read.
-pub fn promote(
+/// As the gate of a build, and when the recipe or the revision's SBOM cannot be read.
+pub fn hand_out(
     session: &Session,
     offline: bool,
-    (root, from): (&Path, &str),
-    (name, vars): (&str, &[(String, String)]),
+    vars: &[(String, String)],
+    root: &Path,
+    (name, revision): (&str, &Revision),
 ) -> Result<()> {
-    let state = State::read(root)?;
-    let Some(image) = state.images.get(name) else {
-        return Ok(());
-    };
     // Where no recipes are, there is no rule.
     for id in session.repo.names().unwrap_or_default() {
         if whole::name(&id) != name {
@@ -61,17 +58,12 @@ pub fn promote(
             }
         };
         let arch = recipe.machine.arch.as_str();
-        let number = image.current(from, arch);
-        let revision = number.and_then(|number| image.revisions.get(&number));
-        if let (Some(rule), Some(revision)) = (&recipe.check.advisories, revision) {
-            let bill = packages::bill(root, revision)?;
-            judge(
-                session,
-                offline,
-                rule,
-                &subject(name, arch, bill.map(Packages::from)),
-            )?;
-        }
+        let Some(rule) = recipe.check.advisories.filter(|_| arch == revision.arch) else {
+            continue;
+        };
+        let bill = packages::bill(root, revision)?;
+        let subject = subject(name, arch, bill.map(Packages::from));
+        judge(session, offline, &rule, &subject)?;
     }
     Ok(())
 }

@@ -141,7 +141,11 @@ pub struct Repository {
     seen: Option<RememberedRepository>,
     ui: Ui,
     steps: Box<dyn Fn(&str) + Send + Sync>,
+    judge: Judge,
 }
+
+/// Refuses a revision of an image of the repository at a root.
+pub type Judge = Box<dyn Fn(&Path, &str, &state::Revision) -> Result<()> + Send + Sync>;
 
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,6 +196,7 @@ impl Repository {
             seen,
             ui,
             steps: Box::new(|_| {}),
+            judge: Box::new(|_, _, _| Ok(())),
         };
         let held = repository.lock()?;
         repository.identify()?;
@@ -205,6 +210,13 @@ impl Repository {
     #[must_use]
     pub fn on_step(mut self, step: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.steps = Box::new(step);
+        self
+    }
+
+    /// Has `judge` be asked of each revision that a channel would get, under the repository's lock.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Judge) -> Self {
+        self.judge = judge;
         self
     }
 

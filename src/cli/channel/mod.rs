@@ -11,8 +11,9 @@ pub(crate) mod rollback;
 use clap::Subcommand;
 
 use super::place::{self, RepositoryArgs};
-use super::{App, out};
-use crate::error::Result;
+use super::{App, out, recipes, session};
+use crate::error::{Kind, Result};
+use crate::pipeline::advised;
 use crate::repository::state::ChannelEvent;
 use crate::repository::{Repository, Stamp};
 
@@ -83,6 +84,35 @@ impl ChannelArgs {
         let channel = self.channel.as_deref();
         let channel = channel.unwrap_or(repository.default_channel()).to_owned();
         Ok((repository, channel, stamp))
+    }
+}
+
+/// How `check.advisories` of the image's recipe is asked.
+#[derive(Debug, clap::Args)]
+struct JudgeArgs {
+    /// Takes the advisories of `check.advisories` as they were read last
+    #[arg(long)]
+    offline: bool,
+    /// Sets a variable of the recipe whose `check.advisories` counts (can be repeated)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
+    vars: Vec<(String, String)>,
+}
+
+impl JudgeArgs {
+    /// Has the repository ask it of what a channel gets; where it only `tells`, as a warning.
+    fn judges(&self, app: &App, tells: bool, repository: Repository) -> Result<Repository> {
+        let session = session::open(app)?;
+        let (offline, vars) = (self.offline, self.vars.clone());
+        Ok(repository.judged_by(Box::new(move |root, name, revision| {
+            let judged = advised::hand_out(&session, offline, &vars, root, (name, revision));
+            match judged {
+                Err(error) if tells && error.kind() == Kind::Gate => {
+                    session.ui.warning(error.render());
+                    Ok(())
+                }
+                judged => judged,
+            }
+        })))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `imgforge channel promote`.
 
 use super::super::place::{self, RepositoryArgs};
-use super::super::{App, out, recipes, session};
-use super::print_moves;
+use super::super::{App, out};
+use super::{JudgeArgs, print_moves};
 use crate::error::Result;
-use crate::pipeline::advised;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Promote {
@@ -20,22 +19,16 @@ pub(crate) struct Promote {
     /// The reason, for the history
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
-    /// Takes the advisories of `check.advisories` as they were read last
-    #[arg(long)]
-    offline: bool,
-    /// Sets a variable of the recipe whose `check.advisories` counts (can be repeated)
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = recipes::variable)]
-    vars: Vec<(String, String)>,
+    #[command(flatten)]
+    judge: JudgeArgs,
     #[command(flatten)]
     repository: RepositoryArgs,
 }
 
 impl Promote {
     pub(crate) fn run(&self, app: &App) -> Result<()> {
-        let (session, root) = (session::open(app)?, self.repository.path(app)?);
-        let asked = (self.name.as_str(), self.vars.as_slice());
-        advised::promote(&session, self.offline, (&root, &self.from), asked)?;
         let (repository, stamp) = self.repository.open(app, self.why.as_deref())?;
+        let repository = self.judge.judges(app, false, repository)?;
         let channels = (self.from.as_str(), self.to.as_str());
         let moved = repository.promote(&self.name, channels, &stamp, &app.ui)?;
         if moved.is_empty() {

@@ -62,7 +62,8 @@ fn history<'a>(state: &'a State, name: &str) -> &'a [ChannelEvent] {
 }
 
 impl Transaction<'_> {
-    /// A revision that can be used: known, its files there, not yanked.
+    /// A revision that can be used: known, its files there, not yanked, and nothing against it by whoever
+    /// [judges](Repository::judged_by).
     pub(super) fn usable(&self, name: &str, number: u64) -> Result<Revision> {
         let image = self.state.known_image(name)?;
         let known = image.revisions.get(&number).filter(|one| !one.pending);
@@ -81,6 +82,7 @@ impl Transaction<'_> {
                     .hint("copy the image directory back from a mirror, or build the image again"),
             );
         }
+        (self.repository.judge)(&self.repository.root, name, revision)?;
         Ok(revision.clone())
     }
 

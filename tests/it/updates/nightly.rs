@@ -94,6 +94,35 @@ fn a_promotion_asks_for_advisories_that_came_since() {
     assert_eq!(images, 2);
 }
 
+#[test]
+fn a_canary_that_an_advisory_came_for_stays_one_and_a_rollback_goes_back_and_tells() {
+    let (_archive, _server, world) = mirror();
+    ruled(&world, "{fail: critical}");
+    let mut settings = world.settings(&world.path("repo"));
+    settings.channels = [("stable".to_owned(), canary("10%"))].into();
+    let repository = Repository::open(settings).unwrap();
+    let disk = world.disk("web-2");
+    publish_with(&repository, &disk, |p| {
+        p.name = "web";
+        p.companions = companions(
+            &disk,
+            &deb(&[package("libssl3", "3.0.11-1~deb12u2", "openssl")]),
+        );
+    })
+    .unwrap();
+    let list = json!([osv("CVE-1", "openssl", "9", CRITICAL)]);
+    world.write("list.json", list.to_string());
+    let complete = ["channel", "complete", "web", "--channel", "stable"];
+    let said = world.run(&complete).exits(4);
+    said.says(&["vulnerabilities that its recipe refuses", "CVE-1: critical"]);
+    // It goes to fewer machines, or to none.
+    world.ok(&[&complete[..], &["--share", "5%"]].concat());
+    world
+        .ok(&["channel", "rollback", "web", "--channel", "stable"])
+        .says(&["CVE-1: critical"]);
+    world.run(&complete).exits(2).says(&["no canary of `web`"]);
+}
+
 /// As recipes of installers have them, whose media each site has elsewhere.
 #[test]
 fn a_recipe_that_needs_variables_stops_a_promotion_only_where_advisories_are_asked_for() {
