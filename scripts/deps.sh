@@ -19,7 +19,7 @@ declare -A packages=(
     debconf git openssh-client rpm createrepo-c dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
     libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static
-    u-boot-qemu opensbi grub-common grub-pc-bin grub-efi-amd64-bin virt-v2v p7zip-full strace g++ xfsprogs docker-registry"
+    u-boot-qemu opensbi grub-common grub-pc-bin grub-efi-amd64-bin virt-v2v p7zip-full strace g++ xfsprogs docker-registry tmux"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

@@ -1,78 +1,185 @@
 //! One live line a stage, on a terminal.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Mutex;
-use std::time::Duration;
-
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::plain::sentence;
-use super::{Event, Reporter, Unit, printable, write_line};
+use super::screen::{Line, Progress, Screen, Size, layout};
+use super::{Event, Reporter, printable, write};
 use crate::mutex::Unpoisoned as _;
 use crate::units::elapsed;
+
+/// How often live lines are drawn again.
+const TICK: Duration = Duration::from_millis(120);
 
 /// Draws live lines; finished stages scroll up.
 #[derive(Debug)]
 pub struct Fancy {
     verbose: bool,
+    shared: Arc<Shared>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+/// What is drawn, also by the thread that lets the clocks tick.
+#[derive(Debug)]
+struct Shared {
     colour: bool,
-    screen: MultiProgress,
-    bars: Mutex<HashMap<(String, String), Live>>,
+    live: Mutex<Live>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    stages: Vec<Stage>,
+    screen: Screen,
+    turn: usize,
+    ended: bool,
 }
 
 /// The line of a stage.
-#[derive(Debug, Clone)]
-struct Live {
-    bar: ProgressBar,
-    /// What the stage's last run took.
-    last: Option<Duration>,
+#[derive(Debug)]
+struct Stage {
+    line: Line,
+    since: Instant,
+    /// When work on the total of its progress began.
+    began: Instant,
+}
+
+impl Live {
+    fn stage(&mut self, image: &str, stage: &str) -> &mut Stage {
+        let is = |one: &Stage| one.line.image == image && one.line.stage == stage;
+        let at = self.stages.iter().position(is).unwrap_or_else(|| {
+            let (image, stage) = (image.to_owned(), stage.to_owned());
+            let line = Line {
+                image,
+                stage,
+                ..Line::default()
+            };
+            let now = Instant::now();
+            self.stages.push(Stage {
+                line,
+                since: now,
+                began: now,
+            });
+            self.stages.len() - 1
+        });
+        &mut self.stages[at]
+    }
+
+    fn draw(&mut self, said: &[String], colour: bool) {
+        let size = size();
+        self.turn += 1;
+        let lines: Vec<Line> = self.stages.iter().map(Stage::now).collect();
+        let live = layout(&lines, size, self.turn, colour);
+        write(&self.screen.draw(said, &live, size.columns));
+    }
+}
+
+impl Stage {
+    fn now(&self) -> Line {
+        let mut line = self.line.clone();
+        line.took = self.since.elapsed();
+        if let Some(progress) = &mut line.progress {
+            progress.took = self.began.elapsed();
+        }
+        line
+    }
+}
+
+/// The size of the terminal; that of the oldest where it does not say.
+fn size() -> Size {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr().as_fd());
+    match size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row))) {
+        Ok((columns @ 1.., rows @ 1..)) => Size { columns, rows },
+        _ => Size {
+            columns: 80,
+            rows: 24,
+        },
+    }
 }
 
 impl Fancy {
     /// Draws lines of guests and programs too when `verbose`, and colours when `colour`.
     pub fn new(verbose: bool, colour: bool) -> Self {
-        let bars = Mutex::default();
+        let shared = Arc::new(Shared {
+            colour,
+            live: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let ticks = Arc::clone(&shared);
+        let ticker = std::thread::Builder::new().name("progress".into());
         Fancy {
             verbose,
-            colour,
-            screen: MultiProgress::new(),
-            bars,
+            shared,
+            // Without it lines change with events only.
+            ticker: ticker.spawn(move || ticks.tick()).ok(),
         }
     }
 
-    fn live(&self, image: &str, stage: &str, last: Option<Duration>) -> Live {
-        let mut bars = self.bars.lock().unpoisoned();
-        let place = (image.to_owned(), stage.to_owned());
-        bars.entry(place)
-            .or_insert_with(|| {
-                let bar = self.screen.add(ProgressBar::new_spinner());
-                bar.set_style(style(None, self.colour, last));
-                bar.set_prefix(format!("{image} {stage}"));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                Live { bar, last }
-            })
-            .clone()
+    /// Changes live lines, and writes `said` above them.
+    fn change(&self, said: Option<String>, change: impl FnOnce(&mut Live)) {
+        let mut live = self.shared.live.lock().unpoisoned();
+        change(&mut live);
+        live.draw(said.as_slice(), self.shared.colour);
+        self.shared.changed.notify_all();
     }
 
-    fn end(&self, image: &str, stage: &str) {
-        let mut bars = self.bars.lock().unpoisoned();
-        if let Some(Live { bar, .. }) = bars.remove(&(image.to_owned(), stage.to_owned())) {
-            bar.finish_and_clear();
-            self.screen.remove(&bar);
-        }
+    /// Changes the line of a stage, which the next tick draws.
+    fn update(&self, image: &str, stage: &str, change: impl FnOnce(&mut Stage)) {
+        change(self.shared.live.lock().unpoisoned().stage(image, stage));
+        self.shared.changed.notify_all();
+    }
+
+    fn end(&self, image: &str, stage: &str, said: String) {
+        self.change(Some(said), |live| {
+            live.stages
+                .retain(|one| one.line.image != image || one.line.stage != stage);
+        });
     }
 
     /// Writes a line above the live ones.
-    fn say(&self, line: &str) {
-        self.screen.suspend(|| write_line(line));
+    fn say(&self, line: String) {
+        self.change(Some(line), |_| {});
     }
 
     fn mark(&self, sign: &str, colour: u8) -> String {
-        if self.colour {
+        if self.shared.colour {
             format!("\u{1b}[{colour}m{sign}\u{1b}[0m")
         } else {
             sign.to_owned()
+        }
+    }
+}
+
+impl Shared {
+    /// Draws live lines now and then, as long as there are some.
+    fn tick(&self) {
+        let mut live = self.live.lock().unpoisoned();
+        while !live.ended {
+            let idle = |live: &mut Live| live.stages.is_empty() && !live.ended;
+            live = self.changed.wait_while(live, idle).unpoisoned();
+            let until = |live: &mut Live| !live.stages.is_empty() && !live.ended;
+            live = self
+                .changed
+                .wait_timeout_while(live, TICK, until)
+                .unpoisoned()
+                .0;
+            if !live.stages.is_empty() {
+                live.draw(&[], self.colour);
+            }
+        }
+    }
+}
+
+impl Drop for Fancy {
+    fn drop(&mut self) {
+        self.close();
+        self.shared.live.lock().unpoisoned().ended = true;
+        self.shared.changed.notify_all();
+        if let Some(ticker) = self.ticker.take() {
+            drop(ticker.join());
         }
     }
 }
@@ -82,14 +189,22 @@ impl Reporter for Fancy {
         match event {
             Event::Started {
                 image, stage, last, ..
-            } => drop(self.live(image, stage, *last)),
+            } => {
+                self.change(None, |live| {
+                    let one = live.stage(image, stage);
+                    // Waiting for another process counts no longer.
+                    one.since = Instant::now();
+                    one.line.message.clear();
+                    one.line.last = *last;
+                });
+            }
             Event::Cached { image, stage, .. } => {
-                self.end(image, stage);
-                self.say(&format!("{} {image} {stage}  cached", self.mark("=", 36)));
+                let said = format!("{} {image} {stage}  cached", self.mark("=", 36));
+                self.end(image, stage, said);
             }
             Event::Waiting { image, stage, .. } => {
-                let Live { bar, .. } = self.live(image, stage, None);
-                bar.set_message(sentence(event));
+                let message = sentence(event);
+                self.change(None, |live| live.stage(image, stage).line.message = message);
             }
             Event::Progress {
                 image,
@@ -97,24 +212,29 @@ impl Reporter for Fancy {
                 done,
                 total,
                 unit,
-                ..
             } => {
-                let Live { bar, last } = self.live(image, stage, None);
-                if bar.length() != Some(*total) {
-                    bar.set_length(*total);
-                    bar.set_style(style(Some(*unit), self.colour, last));
-                }
-                bar.set_position(*done);
+                self.update(image, stage, |one| {
+                    let before = one.line.progress.map(|progress| progress.total);
+                    if before != Some(*total) {
+                        one.began = Instant::now();
+                    }
+                    let (done, total, unit) = (*done, *total, *unit);
+                    let took = Duration::ZERO;
+                    one.line.progress = Some(Progress {
+                        done,
+                        total,
+                        unit,
+                        took,
+                    });
+                });
             }
-            Event::Step { image, stage, name } => {
-                let Live { bar, last } = self.live(image, stage, None);
-                bar.unset_length();
-                bar.set_style(style(None, self.colour, last));
-                bar.set_message(printable(name));
-            }
+            Event::Step { image, stage, name } => self.update(image, stage, |one| {
+                one.line.progress = None;
+                one.line.message = printable(name);
+            }),
             Event::Line { image, stage, text } => {
                 if self.verbose {
-                    self.say(&format!("  {image} {stage} | {}", printable(text)));
+                    self.say(format!("  {image} {stage} | {}", printable(text)));
                 }
             }
             Event::Finished {
@@ -123,89 +243,35 @@ impl Reporter for Fancy {
                 took,
                 note,
             } => {
-                self.end(image, stage);
                 let note = note.as_deref().map(printable).unwrap_or_default();
-                let line = format!(
-                    "{} {image} {stage}  {}  {note}",
-                    self.mark("✓", 32),
-                    elapsed(*took)
-                );
-                self.say(line.trim_end());
+                let mark = self.mark("✓", 32);
+                let line = format!("{mark} {image} {stage}  {}  {note}", elapsed(*took));
+                self.end(image, stage, line.trim_end().to_owned());
             }
             Event::Failed { image, stage, .. } => {
-                self.end(image, stage);
-                self.say(&format!(
-                    "{} {image} {stage}  {}",
-                    self.mark("✗", 31),
-                    sentence(event)
-                ));
+                let mark = self.mark("✗", 31);
+                self.end(
+                    image,
+                    stage,
+                    format!("{mark} {image} {stage}  {}", sentence(event)),
+                );
             }
-            Event::Artifact { .. } | Event::Published { .. } => self.say(&sentence(event)),
+            Event::Artifact { .. } | Event::Published { .. } => self.say(sentence(event)),
             Event::Pulled { .. } => {}
-            Event::Notice { .. } => self.say(&sentence(event)),
+            Event::Notice { .. } => self.say(sentence(event)),
             Event::Warning { .. } => {
-                self.say(&format!("{} {}", self.mark("!", 33), sentence(event)));
+                self.say(format!("{} {}", self.mark("!", 33), sentence(event)));
             }
         }
     }
 
     fn close(&self) {
-        let mut bars = self.bars.lock().unpoisoned();
-        for (_, Live { bar, .. }) in bars.drain() {
-            bar.finish_and_clear();
+        let mut live = self.shared.live.lock().unpoisoned();
+        if !live.stages.is_empty() {
+            live.stages.clear();
+            live.draw(&[], self.shared.colour);
         }
-        drop(self.screen.clear());
     }
-}
-
-fn style(unit: Option<Unit>, colour: bool, last: Option<Duration>) -> ProgressStyle {
-    ProgressStyle::with_template(&template(unit, colour, last.is_some()))
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
-        .with_key(
-            "left",
-            move |state: &ProgressState, out: &mut dyn fmt::Write| {
-                // A line that cannot be written is drawn again at once.
-                let _ = out.write_str(&left(last, state.elapsed()));
-            },
-        )
-        .progress_chars("=> ")
-}
-
-/// What is left by the time of the last run; nothing where that is not known, or over.
-fn left(last: Option<Duration>, took: Duration) -> String {
-    match last
-        .and_then(|last| last.checked_sub(took))
-        .map(|left| left.as_secs())
-    {
-        None | Some(0) => String::new(),
-        Some(seconds) if seconds < 90 => format!(", ~{seconds} s left"),
-        Some(seconds) => format!(", ~{} min left", (seconds + 30) / 60),
-    }
-}
-
-/// `known`: the line says already what is left.
-fn template(unit: Option<Unit>, colour: bool, known: bool) -> String {
-    let spinner = if colour {
-        "{spinner:.cyan}"
-    } else {
-        "{spinner}"
-    };
-    // Short enough for 80 columns: without a message, and with a name of 12 letters.
-    let bar = if colour {
-        "[{bar:10.cyan}]"
-    } else {
-        "[{bar:10}]"
-    };
-    let middle = match unit {
-        None => String::new(),
-        Some(Unit::Bytes) => {
-            let left = if known { "" } else { ", {eta} left" };
-            format!("{bar} {{percent}}% of {{binary_total_bytes}}, {{binary_bytes_per_sec}}{left} ")
-        }
-        Some(Unit::Percent) => format!("{bar} {{percent}}% "),
-        Some(Unit::Steps) => format!("{bar} {{pos}} of {{len}} "),
-    };
-    format!("{spinner} {{prefix}}  {{elapsed}}{{left}}  {middle}{{wide_msg}}")
 }
 
 #[cfg(test)]
@@ -214,45 +280,14 @@ mod tests {
     use crate::ui::samples;
 
     #[test]
-    fn every_template_is_valid() {
-        for unit in [
-            None,
-            Some(Unit::Bytes),
-            Some(Unit::Percent),
-            Some(Unit::Steps),
-        ] {
-            for (colour, known) in [(false, false), (true, true), (true, false)] {
-                let template = template(unit, colour, known);
-                assert!(
-                    ProgressStyle::with_template(&template).is_ok(),
-                    "{template}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_time_left_is_that_of_the_last_run() {
-        let seconds = Duration::from_secs;
-        for (last, took, said) in [
-            (None, 10, ""),
-            (Some(100), 0, ", ~2 min left"),
-            (Some(100), 11, ", ~89 s left"),
-            (Some(3600), 60, ", ~59 min left"),
-            (Some(100), 100, ""),
-            (Some(100), 500, ""),
-        ] {
-            assert_eq!(left(last.map(seconds), seconds(took)), said);
-        }
-    }
-
-    #[test]
     fn stages_leave_no_line_behind() {
         let fancy = Fancy::new(false, false);
+        let left = || fancy.shared.live.lock().unwrap().stages.len();
         samples::all().iter().for_each(|event| fancy.event(event));
-        assert!(fancy.bars.lock().unwrap().is_empty());
+        assert_eq!(left(), 0);
         fancy.event(&samples::all()[0]);
+        assert_eq!(left(), 1);
         fancy.close();
-        assert!(fancy.bars.lock().unwrap().is_empty());
+        assert_eq!(left(), 0);
     }
 }

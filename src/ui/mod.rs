@@ -5,6 +5,7 @@ mod event;
 pub mod fancy;
 pub mod json;
 pub mod plain;
+mod screen;
 pub mod summary;
 
 use std::fmt;
@@ -92,6 +93,16 @@ impl Reporter for Quiet {
 /// Writes a line to standard error; a closed terminal must not end a build.
 fn write_line(line: &str) {
     drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// Writes what drives a terminal, in one go.
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(
+        stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush()),
+    );
 }
 
 /// Draws the error that ends a command, as text or as the last JSON line.

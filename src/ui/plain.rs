@@ -107,7 +107,7 @@ impl Lines {
 }
 
 /// How fast it goes and how long the rest takes, once that can be told.
-fn pace(done: u64, total: u64, took: Duration) -> String {
+pub(super) fn pace(done: u64, total: u64, took: Duration) -> String {
     if took < Duration::from_secs(1) || done == 0 {
         return String::new();
     }
@@ -120,7 +120,7 @@ fn pace(done: u64, total: u64, took: Duration) -> String {
     }
 }
 
-fn percent(done: u64, total: u64) -> u64 {
+pub(super) fn percent(done: u64, total: u64) -> u64 {
     (u128::from(done.min(total)) * 100)
         .checked_div(u128::from(total))
         .unwrap_or(0) as u64

@@ -46,6 +46,7 @@ mod status;
 mod support;
 mod sysprep;
 mod target;
+mod terminal;
 mod unpack;
 mod updates;
 mod views;
