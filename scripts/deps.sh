@@ -268,6 +268,18 @@ gitlab_ci_local() {
   fi
 }
 
+# The judge of pages for readers with any eyes and hands, below target/: a file of JavaScript for chromium.
+axe() {
+  local dir=${CARGO_TARGET_DIR:-target}/axe version=4.10.3
+  ! grep -qs "\"version\": \"$version\"" "$dir/node_modules/axe-core/package.json" || return 0
+  say "installing axe-core $version below $dir"
+  mkdir -p "$dir"
+  if ! npm install --no-audit --no-fund --ignore-scripts --prefix "$dir" "axe-core@$version" >"$log" 2>&1; then
+    cat "$log" >&2
+    die "axe-core cannot be installed"
+  fi
+}
+
 # The judge of deny.toml, below target/: it is in no Debian suite.
 cargo_deny() {
   local dir=${CARGO_TARGET_DIR:-target}/cargo-deny version=0.20.2
@@ -296,7 +308,7 @@ for group in $groups; do
 done
 
 # npm as somebody else than Debian packs it is no package.
-case $groups in *e2e*) command -v npm >/dev/null || wanted="$wanted npm" ;; esac
+case $groups in *test* | *e2e*) command -v npm >/dev/null || wanted="$wanted npm" ;; esac
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   say "this system has no apt: install by hand what these Debian packages contain:"
   printf '  %s\n' $wanted >&2
@@ -322,6 +334,7 @@ case $groups in *build*) check_rust ;; esac
 case $groups in *test*) validators ;; esac
 case $groups in *test*) detect_secrets ;; esac
 case $groups in *test*) reader_validators ;; esac
+case $groups in *test*) axe ;; esac
 case $groups in *test*) foreign_guests ;; esac
 case $groups in *test*) slurm ;; esac
 case $groups in *e2e*) gitlab_ci_local ;; esac

@@ -51,6 +51,34 @@ async function look() {
 look().catch(error => { document.getElementById("result").textContent = "FAILED " + error; });
 </script>"##;
 
+/// axe in each page, as wide as a telephone, a desk and a wall, with everything open.
+const AXE: &str = r##"<!DOCTYPE html><meta charset="utf-8"><body><pre id="result">waiting</pre><script>
+const pages = PAGES, lines = [];
+async function look(page, width, axe) {
+  const frame = document.createElement("iframe");
+  frame.style.cssText = "border:0;height:800px;width:" + width + "px";
+  frame.src = page;
+  const loaded = new Promise(done => frame.onload = done);
+  document.body.appendChild(frame);
+  await loaded;
+  const view = frame.contentDocument;
+  view.querySelectorAll("details").forEach(one => one.open = true);
+  frame.contentWindow.eval(axe);
+  const found = await frame.contentWindow.axe.run(view, {resultTypes: ["violations"]});
+  const dark = frame.contentWindow.matchMedia("(prefers-color-scheme: dark)").matches;
+  lines.push([page, width, dark ? "dark" : "light", found.passes.length > 10 ? "looked" : "BLIND"].join(" "));
+  for (const one of found.violations)
+    lines.push("VIOLATION " + page + " " + one.id + " " + one.nodes.map(node => node.html).join(" "));
+  frame.remove();
+}
+(async () => {
+  const axe = await (await fetch("axe.min.js")).text();
+  for (const page of pages) for (const width of [360, 1280, 3840]) await look(page, width, axe);
+})().catch(error => lines.push("FAILED " + error)).then(() => {
+  document.getElementById("result").textContent = lines.join("\n") + "\nlooked at all";
+});
+</script>"##;
+
 const HOSTILE: &str =
     "Web <script>window.hacked = 1</script> & \"co\" <img src=x onerror='window.hacked=1'>";
 
@@ -135,11 +163,8 @@ fn uuid() -> String {
     )
 }
 
-#[test]
-fn pages_render_without_an_error_fit_a_telephone_and_every_link_resolves() {
-    let world = World::new();
-    let repository = populated(&world);
-    let root = repository.path();
+/// The addresses of the pages of a repository, the one of all images first.
+fn pages(root: &Path) -> Vec<String> {
     let images = std::fs::read_dir(root.join("images")).unwrap().flatten();
     let mut pages: Vec<String> = images
         .map(|dir| format!("/images/{}/index.html", dir.file_name().to_string_lossy()))
@@ -147,6 +172,71 @@ fn pages_render_without_an_error_fit_a_telephone_and_every_link_resolves() {
     pages.sort();
     pages.insert(0, "/index.html".into());
     assert_eq!(pages.len(), 3);
+    pages
+}
+
+#[test]
+fn axe_finds_no_violation_on_a_page_in_any_width_light_and_dark() {
+    let world = World::new();
+    let repository = populated(&world);
+    let root = repository.path();
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
+    let axe = target.join("axe/node_modules/axe-core/axe.min.js");
+    std::fs::copy(&axe, root.join("axe.min.js")).expect("axe, by `make deps-test`");
+    // It sees what is wrong: grey on white, and a picture without a word.
+    let wrong = "<!DOCTYPE html><html lang=en><title>t</title><main><h1>h</h1>\
+                 <p style='color:#ccc;background:#fff'>pale</p><img src='data:,'></main>";
+    std::fs::write(root.join("wrong.html"), wrong).unwrap();
+    let server = Server::of(root);
+    let look = |name: &str, pages: &[String], scheme: &str| {
+        std::fs::write(
+            root.join(name),
+            AXE.replace("PAGES", &json!(pages).to_string()),
+        )
+        .unwrap();
+        let chromium = chromium(&world)
+            .args(["--dump-dom", "--virtual-time-budget=600000"])
+            .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+            .arg(server.text(name));
+        let text = chromium.text().unwrap();
+        assert!(text.contains("\nlooked at all"), "{text}");
+        text.split("</pre>").next().unwrap_or_default().to_owned()
+    };
+    // What a page forbids scripts would stop axe, too.
+    let rule = regex::Regex::new("<meta http-equiv=\"Content-Security-Policy\"[^>]*>").unwrap();
+    let copies = pages(root).into_iter().map(|page| {
+        let text = std::fs::read_to_string(root.join(&page[1..])).unwrap();
+        assert!(rule.is_match(&text), "{page}");
+        let copy = page.replace("index.html", "copy.html");
+        std::fs::write(root.join(&copy[1..]), rule.replace(&text, "").as_bytes()).unwrap();
+        copy
+    });
+    let copies: Vec<String> = copies.collect();
+    for (scheme, word) in [("0", "dark"), ("1", "light")] {
+        let text = look("axe.html", &copies, scheme);
+        assert!(
+            !["VIOLATION", "BLIND", "FAILED"]
+                .iter()
+                .any(|bad| text.contains(bad)),
+            "{text}"
+        );
+        let looked = format!(" {word} looked");
+        assert_eq!(text.matches(&looked).count(), 9, "{text}");
+    }
+    let text = look("planted.html", &["/wrong.html".into()], "1");
+    assert!(
+        text.contains("color-contrast") && text.contains("image-alt"),
+        "{text}"
+    );
+}
+
+#[test]
+fn pages_render_without_an_error_fit_a_telephone_and_every_link_resolves() {
+    let world = World::new();
+    let repository = populated(&world);
+    let root = repository.path();
+    let pages = pages(root);
     let harness = HARNESS.replace("PAGES", &json!(pages).to_string());
     std::fs::write(root.join("harness.html"), harness).unwrap();
     let server = Server::of(root);
