@@ -10,7 +10,7 @@ declare -A packages=(
   [run]="mmdebstrap distro-info-data uidmap qemu-system-x86 qemu-utils ovmf libvirt0 libvirt-daemon
     libvirt-daemon-driver-qemu passt virtinst libguestfs0 supermin gpg gpg-agent xz-utils util-linux
     e2fsprogs fdisk dosfstools mtools cpio xorriso ca-certificates debian-archive-keyring ubuntu-keyring guestfs-tools
-    busybox-static squashfs-tools"
+    busybox-static squashfs-tools grub-common grub-pc-bin grub-efi-amd64-bin"
   [clouds]="glance-api python3-openstackclient vagrant-libvirt dnsmasq-base iptables iproute2 rsync"
   [e2e]="puppetserver ipxe"
   [build]="gcc libc6-dev make"
@@ -19,7 +19,7 @@ declare -A packages=(
     debconf git openssh-client rpm createrepo-c dpkg python3-venv chromium incus-extra guestfish policycoreutils
     python3-pip python3-yaml python3-requests vagrant zstd bzip2 nbdkit skopeo umoci oci-image-tool podman
     libcap2-bin acl openssl ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static
-    u-boot-qemu opensbi grub-common grub-pc-bin grub-efi-amd64-bin virt-v2v p7zip-full strace g++ xfsprogs docker-registry tmux"
+    u-boot-qemu opensbi virt-v2v p7zip-full strace g++ xfsprogs docker-registry tmux"
 )
 # Parts of libvirt-daemon before version 11.
 split="libvirt-daemon-driver-storage libvirt-daemon-driver-network

@@ -120,7 +120,7 @@ pub(crate) enum Verb {
     /// Gets a published image: verified, resumed, in parallel, sparse
     Pull(pull::Pull),
     /// Writes a published image to a disk of this machine
-    Deploy(deploy::Deploy),
+    Deploy(Box<deploy::Deploy>),
     /// Keeps a cloud at what a channel has
     Sync(sync::SyncCloud),
     /// Clears up after killed builds and makes room in the store

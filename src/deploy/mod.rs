@@ -5,6 +5,7 @@ mod adapt;
 pub mod medium;
 mod plan;
 mod record;
+pub mod report;
 mod view;
 mod write;
 
@@ -26,7 +27,7 @@ use record::{Record, State};
 use view::View;
 use write::Installation;
 
-pub use adapt::{Own, schema};
+pub use adapt::{MachineUrl, Own, schema};
 
 /// The name of this work in events.
 const STAGE: &str = "deploy";

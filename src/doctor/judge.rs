@@ -23,6 +23,7 @@ pub(super) fn tool(tool: Tool, state: &State) -> Finding {
                     | Tool::Sqfstar
                     | Tool::Unsquashfs
                     | Tool::Busybox
+                    | Tool::GrubMkrescue
             );
             let level = if needless { Level::Warn } else { Level::Fail };
             Finding::bad(

@@ -54,6 +54,8 @@ pub enum Tool {
     Unsquashfs,
     /// The programs of a RAM disk.
     Busybox,
+    /// Makes bootable media.
+    GrubMkrescue,
 }
 
 /// The facts about a [`Tool`].
@@ -71,7 +73,7 @@ struct Facts {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Tool; 21] = [
+    pub const ALL: [Tool; 22] = [
         Tool::MmDebstrap,
         Tool::NewUidMap,
         Tool::Sfdisk,
@@ -93,6 +95,7 @@ impl Tool {
         Tool::Sqfstar,
         Tool::Unsquashfs,
         Tool::Busybox,
+        Tool::GrubMkrescue,
     ];
 
     fn facts(self) -> Facts {
@@ -179,6 +182,12 @@ impl Tool {
                 "prove a ramdisk's root",
             ),
             Tool::Busybox => facts(&["busybox"], None, "busybox-static", "boot a ramdisk"),
+            Tool::GrubMkrescue => facts(
+                &["grub-mkrescue"],
+                None,
+                "grub-common",
+                "make a medium that boots",
+            ),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod blocks;
 mod choose;
 mod disk;
 mod download;
+mod excerpt;
 mod feeder;
 mod kept;
 mod page;
@@ -26,6 +27,7 @@ mod virt_builder;
 mod whole;
 
 pub use crate::index::Reference;
+pub use excerpt::{Excerpt, excerpt};
 pub use kept::{Blob as KeptBlob, kept, put};
 pub use pin::Pin;
 pub use place::configured_at;

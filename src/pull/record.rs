@@ -55,7 +55,7 @@ pub fn beside(
 }
 
 /// The name of an image without the channel that entries of an index may carry. In a registry nobody names it so.
-fn own_name<'a>(place: &RemoteRepository, name: &'a str) -> &'a str {
+pub(super) fn own_name<'a>(place: &RemoteRepository, name: &'a str) -> &'a str {
     let channel = place.channel.as_ref().filter(|_| !place.base.is_oci());
     let suffix = channel.map(|channel| format!("-{channel}"));
     suffix

@@ -31,7 +31,7 @@ use crate::units::elapsed;
 const LARGEST_KEYRING: u64 = 4 << 20;
 
 /// The name of the public key in a repository.
-const KEY_FILE: &str = "imgforge.gpg";
+pub(super) const KEY_FILE: &str = "imgforge.gpg";
 
 /// So long a certificate is taken as it is, in seconds.
 const DAY: i64 = 24 * 3600;

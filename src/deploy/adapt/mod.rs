@@ -3,7 +3,9 @@
 //! The programs of e2fsprogs do that inside the disk, at the place of the partition. Nothing is mounted: they
 //! work on a file as on a disk, need no partition that the kernel knows, and follow no link out of the image.
 
+mod fetched;
 mod files;
+mod moved;
 mod network;
 mod own;
 
@@ -16,6 +18,7 @@ use crate::host::tools;
 use crate::ui::StageUi;
 
 use super::view::View;
+pub use fetched::MachineUrl;
 use files::Put;
 pub use own::{Own, schema};
 

@@ -27,13 +27,13 @@ pub fn schema() -> serde_json::Value {
 /// A machine file with all that it names.
 #[derive(Debug, Clone, Default)]
 pub struct Own {
-    file: MachineFile,
+    pub(super) file: MachineFile,
     /// Private host keys: their names, and the text of both halves.
-    host_keys: Vec<(String, Vec<u8>, String)>,
+    pub(super) host_keys: Vec<(String, Vec<u8>, String)>,
     /// User data and metadata of a seed.
-    seed: Vec<Vec<u8>>,
+    pub(super) seed: Vec<Vec<u8>>,
     /// Content of further files.
-    files: Vec<Vec<u8>>,
+    pub(super) files: Vec<Vec<u8>>,
     digest: String,
 }
 

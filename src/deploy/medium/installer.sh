@@ -12,10 +12,12 @@ set -f
 for word in $line; do
   case $word in
     imgforge.image=?* | imgforge.channel=?* | imgforge.disk=?* | imgforge.replace) ;;
+    imgforge.machine=?*#sha256=?* | imgforge.report=?*) ;;
     imgforge.end=reboot | imgforge.end=poweroff) ;;
     imgforge.* | '"imgforge.'*)
       stop "$word on the kernel's command line is not known; there are imgforge.image=, imgforge.channel=," \
-        "imgforge.disk=, imgforge.end=reboot or poweroff, and imgforge.replace, without quotes and blanks"
+        "imgforge.disk=, imgforge.machine=URL#sha256=HEX, imgforge.report=, imgforge.end=reboot or poweroff," \
+        "and imgforge.replace, without quotes and blanks"
       ;;
   esac
 done
@@ -31,17 +33,43 @@ while [ "$quiet" -lt 3 ]; do
   now=$(ls /sys/block)
   if [ "$now" = "$seen" ]; then quiet=$((quiet + 1)); else seen=$now quiet=0; fi
 done
-network
+
+# Media of this label are this one and its copies. What is mounted is no disk to install on.
+own=
+[ -z "$MEDIUM" ] || modprobe -q isofs
+for block in /sys/block/*; do
+  name=${block##*/}
+  [ -n "$MEDIUM" ] || break
+  # The volume's label, by ECMA-119.
+  label=$(dd if="/dev/$name" bs=1 skip=32808 count=32 2>/dev/null)
+  [ "$label" = "$MEDIUM" ] || continue
+  mkdir -p "/media/$name"
+  mount -t iso9660 -o ro "/dev/$name" "/media/$name" && own=/media/$name
+done
 
 image=$(given imgforge.image) disk=$(given imgforge.disk) end=$(given imgforge.end)
-set -- "${image:-$IMAGE}" --disk "${disk:-$DISK}"
+machine=$(given imgforge.machine) report=$(given imgforge.report)
+[ -z "$image$machine$report" ] && [ -n "$CARRIED" ] || network
+if [ -n "$image" ] || [ -z "$CARRIED" ]; then
+  image=${image:-$IMAGE}
+elif [ -z "$MEDIUM" ]; then
+  image=/repository/$IMAGE
+else
+  [ -n "$own" ] || stop "the medium $MEDIUM is not there, which has the image: the kernel has no driver for" \
+    "its drive, or only kernel and RAM disk of it were booted"
+  image=$own/imgforge/$IMAGE
+fi
+set -- "$image" --disk "${disk:-$DISK}"
 channel=$(given imgforge.channel)
 channel=${channel:-$CHANNEL}
 [ -z "$channel" ] || set -- "$@" --channel "$channel"
 [ -z "$KEY" ] || set -- "$@" --key "$KEY"
 [ -z "$FINGERPRINT" ] || set -- "$@" --fingerprint "$FINGERPRINT"
 case " $line " in *" imgforge.replace "*) set -- "$@" --replace ;; esac
-if [ -e /machine/machine.yaml ]; then
+[ -z "$report" ] || set -- "$@" --report "$report"
+if [ -n "$machine" ]; then
+  set -- "$@" --machine "$machine"
+elif [ -e /machine/machine.yaml ]; then
   set -- "$@" --machine /machine/machine.yaml
 elif [ -e /machine ] || [ -e /machine.yaml ]; then
   stop "another RAM disk has a machine file under another name: put it at machine/machine.yaml"

@@ -6,6 +6,8 @@ use crate::machine::Arch;
 use crate::targets::ramdisk::kernel::{CARDS, Kernel, NETWORK};
 use crate::targets::tree::Tree;
 
+use super::iso;
+
 /// Drivers of disks, as many as the kernel has, and of what they are connected to.
 const DISKS: &[&str] = &[
     "virtio_blk",
@@ -34,21 +36,33 @@ const DISKS: &[&str] = &[
     "smartpqi",
 ];
 
-/// The newest kernel of the image that drives the machines whose disks the rule fits.
+/// The newest kernel of the image that drives the machines whose disks the rule fits, and reads the `iso`,
+/// where it is one.
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn choose<'t>(tree: &'t Tree, arch: Arch, rule: &DiskRule) -> Result<Kernel<'t>> {
+pub(super) fn choose<'t>(
+    tree: &'t Tree,
+    arch: Arch,
+    rule: &DiskRule,
+    iso: bool,
+) -> Result<Kernel<'t>> {
     let kernels = Kernel::all(tree, arch, "an installer")?;
+    let against = |kernel: &Kernel<'_>| match () {
+        () if kernel.is_of_clouds() && !rule.is_of_virtual_machines() => {
+            Some("drives virtual machines only")
+        }
+        () if iso && !kernel.has("isofs") => Some("has no isofs, and cannot read the medium"),
+        () => None,
+    };
     let lines: Vec<String> = kernels
         .iter()
-        .map(|kernel| format!("{} drives virtual machines only", kernel.release))
+        .filter_map(|kernel| Some(format!("{} {}", kernel.release, against(kernel)?)))
         .collect();
-    let mut kernels = kernels.into_iter();
-    let good = kernels.find(|kernel| rule.is_of_virtual_machines() || !kernel.is_of_clouds());
+    let good = kernels.into_iter().find(|kernel| against(kernel).is_none());
     good.ok_or_else(|| {
         let generic = arch.generic_kernel();
-        Error::usage("no kernel of the image has drivers of machines")
+        Error::usage("no kernel of the image is one for this medium")
             .evidence(lines)
             .hint(format!(
                 "add {generic} to its `packages`; for virtual machines alone: --disk transport=virtio"
@@ -58,7 +72,14 @@ pub(super) fn choose<'t>(tree: &'t Tree, arch: Arch, rule: &DiskRule) -> Result<
 
 /// The drivers that go along.
 pub(super) fn drivers(kernel: &Kernel<'_>) -> Vec<String> {
-    kernel.loadable(NETWORK.iter().chain(CARDS).chain(DISKS).copied())
+    kernel.loadable(
+        NETWORK
+            .iter()
+            .chain(CARDS)
+            .chain(DISKS)
+            .chain(iso::DRIVERS)
+            .copied(),
+    )
 }
 
 #[cfg(test)]
@@ -92,7 +113,7 @@ mod tests {
     fn machines_get_a_kernel_that_drives_them() {
         let chosen = |tree: &Tree, rule: &str| {
             let rule = rule.parse().unwrap();
-            choose(tree, Arch::X86_64, &rule).map(|kernel| kernel.release)
+            choose(tree, Arch::X86_64, &rule, false).map(|kernel| kernel.release)
         };
         let (clouds, both) = (tree(false), tree(true));
         let of_clouds = "6.12.9-cloud-amd64";

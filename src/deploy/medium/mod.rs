@@ -1,8 +1,20 @@
 //! Media that install an image by themselves: the image's own kernel, and a RAM disk with imgforge and the
 //! programs that it calls, all from this host.
+//!
+//! | file | |
+//! |---|---|
+//! | `kernel` | which kernel, and which drivers |
+//! | `programs` | programs of this host, with what they load |
+//! | `carried` | the image on its medium |
+//! | `settings` | what the RAM disk knows |
+//! | `installer.sh` | what it does |
+//! | `iso` | all of that as one file that boots |
 
+mod carried;
+mod iso;
 mod kernel;
 mod programs;
+mod settings;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,17 +24,19 @@ use serde::Serialize;
 
 use super::adapt::Own;
 use crate::deployment::DiskRule;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::accel::Accel;
 use crate::host::outlet::{Folder, Overwrite};
 use crate::host::qemu_img::DiskFormat;
 use crate::host::temporary::Temporary;
 use crate::http::Url;
 use crate::machine::Arch;
-use crate::pull::{self, Image, Session};
+use crate::pull::{self, Image, Reference, Session};
 use crate::targets::SystemDisk;
-use crate::targets::ramdisk::initrd::{self, Member};
+use crate::targets::ramdisk::initrd::{self, File, Member};
 use crate::targets::ramdisk::{LARGEST_KERNEL, copy, words};
+use carried::Carried;
+use settings::Settings;
 
 /// What the RAM disk's first program does, behind what all of them begin with.
 const INSTALLER: &str = include_str!("installer.sh");
@@ -50,7 +64,7 @@ pub struct Trusted<'a> {
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The image, as the machines are to ask for it.
-    pub image: &'a str,
+    pub image: &'a Reference,
     /// The channel that it is in, where that was said.
     pub channel: Option<&'a str>,
     /// The disk, as a rule is written.
@@ -59,6 +73,14 @@ pub struct Request<'a> {
     pub trusted: Trusted<'a>,
     /// What comes after an installation.
     pub end: End,
+    /// What is the machine's own, where there is one machine.
+    pub own: &'a Own,
+    /// More words of the kernel's command line, without what boot loaders read in their own way.
+    pub append: Option<&'a str>,
+    /// Whether the image is on the medium; else it is asked for when a machine is installed.
+    pub embed: bool,
+    /// Whether it is one file that boots, and no kernel and RAM disk.
+    pub iso: bool,
     /// The directory that the files are written to.
     pub output: &'a Path,
 }
@@ -67,75 +89,126 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Medium {
-    /// The kernel.
-    pub kernel: PathBuf,
-    /// The RAM disk.
-    pub initrd: PathBuf,
+    /// The files.
+    #[serde(flatten)]
+    pub files: Files,
     /// The kernel's command line.
     pub cmdline: String,
 }
 
-/// Writes a kernel and a RAM disk that install an image.
+/// The files of a medium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", untagged)]
+pub enum Files {
+    /// For PXE, or a boot loader.
+    Pair {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The RAM disk.
+        initrd: PathBuf,
+    },
+    /// For a CD, or a USB disk.
+    Iso {
+        /// The one file.
+        iso: PathBuf,
+    },
+}
+
+/// Writes a medium that installs an image.
 ///
 /// # Errors
 /// When the image cannot be put onto disks, has no kernel for it, or is for another architecture than this
 /// host, whose programs go along; when a program is not installed, or a file cannot be written.
 pub fn write(session: &Session<'_>, image: &Image, request: &Request<'_>) -> Result<Medium> {
-    let arch = Arch::DEFAULT;
-    if image.arch != arch.as_str() {
-        let (of, host) = (&image.arch, arch.as_str());
-        return Err(Error::usage(format!(
-            "the image is for {of}, and the programs of this host are for {host}"
-        ))
-        .hint(format!("write the medium on a host of {of}")));
+    let arch = own_architecture(image)?;
+    if request.iso {
+        iso::check_tools(arch)?;
     }
     let programs = programs::members()?;
     let ui = session.ui.stage(&image.name, "medium");
     let scratch = Temporary::roomy()?;
-    let disk = scratch.path().join("image.raw");
+    let scratch = scratch.path();
+    let disk = scratch.join("image.raw");
     let blob = blob(session, image, &disk)?;
-    super::check(session, &blob, &Own::default(), &ui)?;
+    let found = Image {
+        url: Url::of_path(&blob)?,
+        ..image.clone()
+    };
+    super::check(session, &found, request.own, &ui)?;
+    let carried = match request.embed {
+        true => Some(Carried::collect(session, image, blob, request, scratch)?),
+        false => None,
+    };
     // What has no root of ext4 was refused, so no appliance is started.
-    let source = SystemDisk::new(disk, "raw", scratch.path().to_owned(), Accel::Tcg);
+    let source = SystemDisk::new(disk, "raw", scratch.to_owned(), Accel::Tcg);
     let tree = source.tree(&ui)?;
     let rule: DiskRule = request
         .disk
         .parse()
         .map_err(|why: String| Error::usage(why))?;
-    let kernel = kernel::choose(&tree, arch, &rule)?;
-    let modules = kernel.members(&tree, &kernel::drivers(&kernel))?;
-    let modules = modules.into_iter().map(|(path, bytes)| Member {
+    let chosen = kernel::choose(&tree, arch, &rule, request.iso)?;
+    ui.step("writing the RAM disk");
+    let label = request.iso.then(iso::label);
+    let settings = Settings {
+        image: &carried
+            .as_ref()
+            .map_or(request.image.to_string(), |carried| carried.image.clone()),
+        carried: carried.is_some(),
+        label: label.as_deref(),
+    };
+    let mut members = initrd::base(&tree, arch, INSTALLER)?;
+    let drivers = chosen.members(&tree, &kernel::drivers(&chosen))?;
+    members.extend(drivers.into_iter().map(|(path, bytes)| Member {
         path,
         mode: 0o644,
         bytes,
-    });
-    ui.step("writing the RAM disk");
-    let mut members = initrd::base(&tree, arch, INSTALLER)?;
-    members.extend(modules);
+    }));
     members.extend(programs);
-    members.extend(settings(request)?);
-    let packed = initrd::pack(&members)?;
-    let output = request.output;
-    let folder = Folder::open(output).doing(|| format!("writing to {}", output.display()))?;
-    let name = |end: &str| format!("{}.{end}", image.name);
-    let (vmlinuz, archive) = (name(arch.kernel), name("initrd"));
-    let [whole, rest] = ["kernel", "initrd"].map(|name| scratch.path().join(name));
-    copy(tree.open(kernel.image), LARGEST_KERNEL, &whole)?;
-    // Others may be put behind it.
-    initrd::write(&rest, &[&packed], None)?;
-    for (made, name) in [(whole, &vmlinuz), (rest, &archive)] {
-        let outlet = folder.outlet(OsStr::new(name), Overwrite::Anything)?;
-        outlet.copy(&made)?;
-    }
+    members.extend(settings.members(request)?);
+    let parts = Parts {
+        kernel: scratch.join("kernel"),
+        packed: initrd::pack(&members)?,
+        files: carried.map(|carried| carried.files).unwrap_or_default(),
+        cmdline: [&*words::cmdline(&Default::default(), arch, false)]
+            .into_iter()
+            .chain(request.append)
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    copy(tree.open(chosen.image), LARGEST_KERNEL, &parts.kernel)?;
+    let (name, output) = (&image.name, request.output);
+    let files = match &label {
+        None => parts.pair(arch, name, scratch, output)?,
+        Some(label) => {
+            ui.step("writing the medium");
+            let title = format!("{name} revision {}", image.revision);
+            let title = if request.embed { &title } else { name };
+            parts.iso(arch, name, title, label, scratch, output)?
+        }
+    };
     Ok(Medium {
-        kernel: output.join(vmlinuz),
-        initrd: output.join(archive),
-        cmdline: words::cmdline(&Default::default(), arch, false),
+        files,
+        cmdline: parts.cmdline,
     })
 }
 
-/// Writes the disk of an image; the image, with its blob on this host.
-fn blob(session: &Session<'_>, image: &Image, disk: &Path) -> Result<Image> {
+/// The architecture of this host, if the image is for it.
+fn own_architecture(image: &Image) -> Result<Arch> {
+    let arch = Arch::DEFAULT;
+    match image.arch == arch.as_str() {
+        true => Ok(arch),
+        false => {
+            let (of, host) = (&image.arch, arch.as_str());
+            Err(Error::usage(format!(
+                "the image is for {of}, and the programs of this host are for {host}"
+            ))
+            .hint(format!("write the medium on a host of {of}")))
+        }
+    }
+}
+
+/// Writes the disk of an image; where its blob is on this host.
+fn blob(session: &Session<'_>, image: &Image, disk: &Path) -> Result<PathBuf> {
     let whole = pull::Output {
         path: disk,
         format: DiskFormat::Raw,
@@ -146,54 +219,79 @@ fn blob(session: &Session<'_>, image: &Image, disk: &Path) -> Result<Image> {
     pull::fetch(session, image, &whole)?;
     let local = image.url.local().filter(|path| path.is_file());
     let blob = local.or_else(|| pull::kept(session.store, &image.sha512));
-    let blob = blob.ok_or_else(|| Error::internal("a blob that was fetched is not kept"))?;
-    Ok(Image {
-        url: Url::of_path(&blob)?,
-        ..image.clone()
-    })
+    blob.ok_or_else(|| Error::internal("a blob that was fetched is not kept"))
 }
 
-/// What the RAM disk knows: what to install, where, and whom to trust.
-fn settings(request: &Request<'_>) -> Result<Vec<Member>> {
-    let mut members = vec![];
-    let Trusted { key, fingerprint } = request.trusted;
-    if let Some(file) = key {
-        let bytes = std::fs::read(file).doing(|| format!("reading {}", file.display()))?;
-        members.push(Member {
-            path: "key.gpg".into(),
-            mode: 0o644,
-            bytes,
-        });
+/// What a medium is made of.
+struct Parts {
+    kernel: PathBuf,
+    /// The RAM disk.
+    packed: Vec<u8>,
+    /// The repository, where the image is on the medium.
+    files: Vec<File>,
+    cmdline: String,
+}
+
+impl Parts {
+    /// Kernel and RAM disk, which has the repository in an archive of its own: others may be put behind it.
+    fn pair(&self, arch: Arch, name: &str, scratch: &Path, output: &Path) -> Result<Files> {
+        let initrd = scratch.join("initrd");
+        let inside = |file: &File| File::new(format!("repository/{}", file.path), &file.content);
+        let files: Vec<File> = self.files.iter().map(inside).collect();
+        let written = initrd::write_with(&initrd, &[&self.packed], &files);
+        written.map_err(|error| match error.kind() {
+            Kind::Usage => error.hint("--iso has no such limit"),
+            _ => error,
+        })?;
+        Ok(Files::Pair {
+            kernel: put(&self.kernel, output, &format!("{name}.{}", arch.kernel))?,
+            initrd: put(&initrd, output, &format!("{name}.initrd"))?,
+        })
     }
-    let end = match request.end {
-        End::Reboot => "reboot",
-        End::Poweroff => "poweroff",
-    };
-    let mut text = String::new();
-    for (name, value) in [
-        ("IMAGE", request.image),
-        ("CHANNEL", request.channel.unwrap_or_default()),
-        ("DISK", request.disk),
-        ("KEY", key.map_or("", |_| "/key.gpg")),
-        ("FINGERPRINT", fingerprint.unwrap_or_default()),
-        ("END", end),
-    ] {
-        let quoted = shlex::try_quote(value)
-            .map_err(|_| Error::usage(format!("`{value:?}` has a zero byte")))?;
-        text += &format!("{name}={quoted}\n");
+
+    /// One file that boots.
+    fn iso(
+        &self,
+        arch: Arch,
+        name: &str,
+        title: &str,
+        label: &str,
+        scratch: &Path,
+        output: &Path,
+    ) -> Result<Files> {
+        let initrd = scratch.join("initrd");
+        initrd::write(&initrd, &[&self.packed], None)?;
+        let contents = iso::Contents {
+            title,
+            label,
+            kernel: &self.kernel,
+            initrd: &initrd,
+            cmdline: &self.cmdline,
+            files: &self.files,
+        };
+        let made = iso::write(&contents, arch, scratch)?;
+        let iso = put(&made, output, &format!("{name}.iso"))?;
+        Ok(Files::Iso { iso })
     }
-    members.push(Member {
-        path: "imgforge.conf".into(),
-        mode: 0o644,
-        bytes: text.into_bytes(),
-    });
-    Ok(members)
+}
+
+/// Copies what was made to a directory, in the place of an earlier one.
+fn put(made: &Path, output: &Path, name: &str) -> Result<PathBuf> {
+    let folder = Folder::open(output).doing(|| format!("writing to {}", output.display()))?;
+    let outlet = folder.outlet(OsStr::new(name), Overwrite::Anything)?;
+    outlet.copy(made)?;
+    Ok(output.join(name))
 }
 
 impl std::fmt::Display for Medium {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kernel, initrd) = (self.kernel.display(), self.initrd.display());
-        write!(f, "{kernel} and {initrd}; command line: {}", self.cmdline)
+        match &self.files {
+            Files::Pair { kernel, initrd } => {
+                let (kernel, initrd) = (kernel.display(), initrd.display());
+                write!(f, "{kernel} and {initrd}; command line: {}", self.cmdline)
+            }
+            Files::Iso { iso } => write!(f, "{}, for a CD or a USB disk", iso.display()),
+        }
     }
 }
 
@@ -201,45 +299,6 @@ impl std::fmt::Display for Medium {
 mod tests {
     use super::*;
     use crate::host::exec::Program;
-
-    #[test]
-    fn the_ram_disk_reads_its_settings_as_they_were_given() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("ops.gpg");
-        std::fs::write(&file, "keys of several").unwrap();
-        let request = Request {
-            image: "https://images.example.org/it's#web",
-            channel: None,
-            disk: "by-id=nvme-*,size>=1GiB",
-            trusted: Trusted {
-                key: Some(&file),
-                fingerprint: Some("3AA5 71"),
-            },
-            end: End::Poweroff,
-            output: Path::new("/"),
-        };
-        let members = settings(&request).unwrap();
-        let [key, conf] = &members[..] else {
-            panic!("{members:?}");
-        };
-        assert_eq!(
-            (&*key.path, &*key.bytes),
-            ("key.gpg", &b"keys of several"[..])
-        );
-        let script = String::from_utf8(conf.bytes.clone()).unwrap();
-        let show =
-            "printf '%s\\n' \"$IMAGE\" \"$CHANNEL\" \"$DISK\" \"$KEY\" \"$FINGERPRINT\" \"$END\"\n";
-        let shell = Program::new("sh").input(script + show).text().unwrap();
-        let expected = [
-            request.image,
-            "",
-            request.disk,
-            "/key.gpg",
-            "3AA5 71",
-            "poweroff",
-        ];
-        assert_eq!(shell.lines().collect::<Vec<_>>(), expected);
-    }
 
     /// Else a mistyped word would install by the rule of the medium, on another disk than was meant.
     #[test]

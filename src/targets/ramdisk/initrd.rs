@@ -1,13 +1,13 @@
 //! The initrd: busybox, a script, modules, and, if nothing is fetched, the root itself.
 
-use std::fs::File;
+use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::cpio::{Cpio, Kind, LARGEST, padding};
+use super::cpio::{self, Cpio, LARGEST, padding};
 use super::kernel::{CARDS, Kernel, NETWORK, ROOT};
 use super::options::{Ramdisk, RootForm, Verify};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::host::exec::find;
 use crate::host::space::Frugal;
 use crate::machine::Arch;
@@ -41,6 +41,24 @@ pub(crate) struct Member {
     pub(crate) path: String,
     pub(crate) mode: u32,
     pub(crate) bytes: Vec<u8>,
+}
+
+/// A file of a medium, or of an initrd, whose content lies in a file of this host.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// Its path, without a slash at its start.
+    pub(crate) path: String,
+    /// Where its content is.
+    pub(crate) content: PathBuf,
+}
+
+impl File {
+    pub(crate) fn new(path: impl Into<String>, content: impl Into<PathBuf>) -> File {
+        File {
+            path: path.into(),
+            content: content.into(),
+        }
+    }
 }
 
 /// What the script knows of the root.
@@ -214,21 +232,29 @@ pub(super) fn plain(members: &[Member]) -> Result<Vec<u8>> {
 
 fn archive<W: Write>(members: &[Member], to: W) -> io::Result<W> {
     let mut archive = Cpio::new(to);
-    let mut known: Vec<&str> = vec![];
+    let mut known = vec![];
     for Member { path, mode, bytes } in members {
-        for dir in path.match_indices('/').map(|(at, _)| &path[..at]) {
-            if !known.contains(&dir) {
-                known.push(dir);
-                archive.add(dir, Kind::Directory, 0o755, b"")?;
-            }
-        }
-        archive.add(path, Kind::File, *mode, bytes)?;
+        directories(&mut archive, path, &mut known)?;
+        archive.add(path, cpio::Kind::File, *mode, bytes)?;
     }
     archive.finish()
 }
 
 /// Writes the initrd: archives one after the other, and the root in a last one.
 pub(crate) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Result<()> {
+    let root = root.map(|root| File::new("image/root", root));
+    let written = write_with(to, archives, root.as_slice());
+    written.map_err(|error| match error.kind() {
+        Kind::Usage => error.hint("`targets: {ramdisk: {root: squashfs}}` fetches it over HTTP"),
+        _ => error,
+    })
+}
+
+/// Writes the initrd: archives one after the other, and files in a last one.
+///
+/// # Errors
+/// When a file is too large for it, which is a mistake of whoever asks for it, or cannot be read.
+pub(crate) fn write_with(to: &Path, archives: &[&[u8]], files: &[File]) -> Result<()> {
     let doing = || format!("writing {}", to.display());
     let mut file = BufWriter::with_capacity(1 << 20, Frugal::create(to).doing(doing)?);
     for archive in archives {
@@ -236,24 +262,22 @@ pub(crate) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Resul
         let pad = padding(archive.len() as u64);
         file.write_all(&[0; 3][..pad]).doing(doing)?;
     }
-    if let Some(root) = root {
-        let from = File::open(root).doing(doing)?;
-        let size = from.metadata().doing(doing)?.len();
-        if size > LARGEST.min(HIGHEST) {
-            return Err(Error::usage("the root is too large for an initrd")
-                .cause(format!(
-                    "it has {}; 2 GiB is the limit",
-                    Size::bytes(size).human()
-                ))
-                .hint("`targets: {ramdisk: {root: squashfs}}` fetches it over HTTP"));
-        }
+    if !files.is_empty() {
         let mut archive = Cpio::new(file);
-        archive
-            .add("image", Kind::Directory, 0o755, b"")
-            .doing(doing)?;
-        archive
-            .member("image/root", Kind::File, 0o600, size, from)
-            .doing(doing)?;
+        let mut known = vec![];
+        for File { path, content } in files {
+            let from = fs::File::open(content).doing(doing)?;
+            let size = from.metadata().doing(doing)?.len();
+            if size > LARGEST.min(HIGHEST) {
+                let has = Size::bytes(size).human();
+                return Err(Error::usage(format!("{path} is too large for an initrd"))
+                    .cause(format!("it has {has}; 2 GiB is the limit")));
+            }
+            directories(&mut archive, path, &mut known).doing(doing)?;
+            archive
+                .member(path, cpio::Kind::File, 0o600, size, from)
+                .doing(doing)?;
+        }
         file = archive.finish().doing(doing)?;
     }
     let file = file
@@ -261,6 +285,21 @@ pub(crate) fn write(to: &Path, archives: &[&[u8]], root: Option<&Path>) -> Resul
         .map_err(io::IntoInnerError::into_error)
         .doing(doing)?;
     file.sync_all().doing(doing)
+}
+
+/// What a path lies in, where it is not known yet.
+fn directories<'m, W: Write>(
+    archive: &mut Cpio<W>,
+    path: &'m str,
+    known: &mut Vec<&'m str>,
+) -> io::Result<()> {
+    for dir in path.match_indices('/').map(|(at, _)| &path[..at]) {
+        if !known.contains(&dir) {
+            known.push(dir);
+            archive.add(dir, cpio::Kind::Directory, 0o755, b"")?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,4 +7,5 @@ mod gpt;
 mod machine;
 mod medium;
 mod refused;
+mod reported;
 pub(crate) mod world;

@@ -51,6 +51,7 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -320,6 +321,7 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<
         method: method.to_owned(),
         path: path.to_owned(),
         headers: BTreeMap::new(),
+        body: vec![],
     };
     loop {
         let mut line = String::new();
@@ -327,7 +329,10 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<
         let Some((name, value)) = line.trim_end().split_once(':') else {
             let length = request.header("content-length");
             let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+            reader
+                .by_ref()
+                .take(length)
+                .read_to_end(&mut request.body)?;
             return Ok(Some(request));
         };
         request
