@@ -42,9 +42,11 @@ pub fn from_node<T: de::DeserializeOwned>(node: &Node) -> Result<T, Misfit> {
 
 impl Node {
     fn number<T: std::str::FromStr>(&self) -> Result<T, Misfit> {
-        self.as_text()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.misfit("a number was expected"))
+        let Some(text) = self.as_text() else {
+            return Err(self.misfit("a number was expected"));
+        };
+        text.parse()
+            .map_err(|_| self.misfit(&format!("`{text}` is not a number that fits here")))
     }
 
     fn misfit(&self, message: &str) -> Misfit {
@@ -53,6 +55,15 @@ impl Node {
             at: Some(self.loc),
         }
     }
+}
+
+/// Scalars are kept as they were written, so each type of number has to be read from text.
+macro_rules! numbers {
+    ($($deserialize:ident $visit:ident),*) => {$(
+        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            visitor.$visit(self.number()?)
+        }
+    )*};
 }
 
 impl<'de> Deserializer<'de> for &'de Node {
@@ -74,8 +85,11 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_bool(self.number()?)
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_u32(self.number()?)
+    numbers! {
+        deserialize_i8 visit_i8, deserialize_i16 visit_i16, deserialize_i32 visit_i32,
+        deserialize_i64 visit_i64, deserialize_u8 visit_u8, deserialize_u16 visit_u16,
+        deserialize_u32 visit_u32, deserialize_u64 visit_u64, deserialize_f32 visit_f32,
+        deserialize_f64 visit_f64
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
@@ -106,8 +120,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
+        identifier ignored_any
     }
 }
 
@@ -180,5 +194,43 @@ impl<'de> de::VariantAccess<'de> for &'de Node {
         visitor: V,
     ) -> Result<V::Value, Misfit> {
         self.deserialize_any(visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::super::problem::Problems;
+    use super::*;
+
+    fn read<T: de::DeserializeOwned>(text: &str) -> Result<T, Misfit> {
+        let mut problems = Problems::default();
+        let file = problems.sources.add("numbers.yaml", None, text);
+        from_node(&parse::parse(&mut problems, file).expect("YAML"))
+    }
+
+    #[test]
+    fn numbers_of_every_type_are_read() {
+        #[derive(serde::Deserialize)]
+        struct All {
+            ports: Vec<u16>,
+            small: (u8, i8, i16),
+            large: (u32, i32, u64, i64),
+            share: (f32, f64),
+        }
+        let text = "ports: [80, 65535]\nsmall: [255, -128, -7]\n\
+                    large: [4294967295, -5, 18446744073709551615, -9]\nshare: [0.5, 1e3]\n";
+        let all: All = read(text).unwrap();
+        assert_eq!(all.ports, [80, 65535]);
+        assert_eq!(all.small, (255, -128, -7));
+        assert_eq!(all.large, (u32::MAX, -5, u64::MAX, -9));
+        assert_eq!(all.share, (0.5, 1000.0));
+        for text in ["65536", "-1", "http"] {
+            let misfit = read::<Vec<u16>>(&format!("[{text}]")).unwrap_err();
+            let expected = format!("`{text}` is not a number that fits here");
+            assert_eq!(misfit.message, expected);
+        }
+        let misfit = read::<Vec<u16>>("[[80]]").unwrap_err();
+        assert_eq!(misfit.message, "a number was expected");
     }
 }
