@@ -20,7 +20,7 @@ use crate::{repository, slots};
 
 /// A copy of the shipped recipes with a state directory and a repository of its own; `debian-mini` is for
 /// this architecture.
-fn shipped(arch: Arch) -> World {
+pub(crate) fn shipped(arch: Arch) -> World {
     let world = World::with_guests("whole");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in [

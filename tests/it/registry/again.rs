@@ -4,12 +4,11 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Instant;
 
-use crate::gate;
-use crate::slots;
+use imgforge::machine::Arch;
+
 use crate::support::registry::{Kind, Service};
 use crate::support::{Run as _, World, tool};
-
-const BUILD: [&str; 4] = ["build", "--all", "--until", "seal"];
+use crate::{gate, slots, whole};
 
 /// Two bases, guests of a few files, and what is built on them.
 pub(super) fn world() -> World {
@@ -31,18 +30,41 @@ pub(super) fn world() -> World {
 /// In a tenth of the time at most, without a guest; then a build has nothing to do, and asks nobody.
 #[test]
 #[ignore = "e2e: src/store/remote src/registry src/pipeline"]
-#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 fn an_empty_host_has_all_again_in_a_tenth_of_the_time() {
     slots::take(1);
-    let world = world();
+    comes_again(&world(), "", &["--all"]);
+}
+
+/// All that are made without an installer, each on Debian: bases, and what is built on them.
+#[test]
+#[ignore = "e2e: src/store/remote src/registry src/pipeline recipes"]
+fn an_empty_host_has_the_examples_again_in_a_tenth_of_the_time() {
+    slots::take(2);
+    let images = [
+        "debian-mini",
+        "node-base",
+        "compute-node",
+        "network-node",
+        "storage-node",
+        "research-instance",
+        "research-desktop",
+    ];
+    let world = whole::shipped(Arch::X86_64);
+    comes_again(&world, "repositories: {main: {path: repo}}\n", &images);
+}
+
+#[track_caller]
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+fn comes_again(world: &World, config: &str, images: &[&str]) {
     let service = Service::start(&world.path("registry"), Kind::default());
     world.write("signers.gpg", world.signer().public_key().unwrap());
     world.configure(&format!(
-        "store: {{remote: '{}', push: true, allowed-signers: signers.gpg}}\n",
+        "{config}store: {{remote: '{}', push: true, allowed-signers: signers.gpg}}\n",
         service.oci("imgforge")
     ));
+    let build = [&["build"], images, &["--until", "seal"]].concat();
     let began = Instant::now();
-    world.ok(&BUILD).says(&["put the seal stage of b1 into"]);
+    world.ok(&build).says(&["put the seal stage of "]);
     let built = began.elapsed();
 
     let empty = world.path("empty");
@@ -50,20 +72,21 @@ fn an_empty_host_has_all_again_in_a_tenth_of_the_time() {
     let keys = world.path("state/gnupg");
     let [from, to] = [&keys, &empty].map(|path| path.to_str().unwrap());
     tool("cp", &["-a", from, to]);
-    let again = [&["--state", to], &BUILD[..]].concat();
+    let again = [&["--state", to], &build[..]].concat();
     let began = Instant::now();
     let events = world.showing("json", &again).said().ok().events();
     let fetched = began.elapsed();
     let started = events.iter().filter(|event| event["event"] == "started");
     assert_eq!(started.count(), 0, "{events:?}");
     let asked = service.requests().len();
+    let began = Instant::now();
     world.ok(&again);
+    let idle = began.elapsed();
     assert_eq!(service.requests().len(), asked, "nothing to do asks nobody");
-    let ratio = fetched.as_secs_f64() / built.as_secs_f64();
+    let [built, fetched, idle] = [built, fetched, idle].map(|took| took.as_secs_f64());
+    let ratio = fetched / built;
     println!(
-        "built in {:.0} s, had again in {:.1} s: {ratio:.3}",
-        built.as_secs_f64(),
-        fetched.as_secs_f64()
+        "built in {built:.0} s, had again in {fetched:.1} s: {ratio:.3}; then nothing to do in {idle:.2} s"
     );
     assert!(ratio <= 0.1, "{ratio}");
 }
