@@ -49,7 +49,7 @@ done
 
 image=$(given imgforge.image) disk=$(given imgforge.disk) end=$(given imgforge.end)
 machine=$(given imgforge.machine) report=$(given imgforge.report)
-[ -z "$image$machine$report" ] && [ -n "$CARRIED" ] || network
+if [ -n "$image$machine$report" ] || [ -z "$CARRIED" ]; then network; fi
 if [ -n "$image" ] || [ -z "$CARRIED" ]; then
   image=${image:-$IMAGE}
 elif [ -z "$MEDIUM" ]; then
