@@ -159,7 +159,7 @@ impl Error {
     /// Sets the command that goes on after a failed stage.
     #[must_use]
     pub fn resume(mut self, resume: impl Into<String>) -> Self {
-        self.resume = Some(resume.into().into_boxed_str());
+        self.resume = Some(shown(resume));
         self
     }
 

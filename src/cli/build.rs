@@ -1,5 +1,6 @@
 //! `imgforge build`.
 
+mod again;
 mod updated;
 
 use std::collections::BTreeMap;
@@ -143,6 +144,7 @@ impl Build {
             publish: self.publish.clone(),
             output: self.output.clone(),
             push: self.push.clone(),
+            again: self.again(&app.globals),
         };
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from > until

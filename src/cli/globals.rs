@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::error::{Context as _, Error, Result};
 use crate::host::accel::Setting;
 use crate::host::statedir;
+use crate::recipe::obeyed::TRUST;
 use crate::ui::{Renderer, Style};
 
 /// Options of every verb.
@@ -33,7 +34,7 @@ pub(crate) struct Globals {
         global = true,
         value_name = "DIR",
         value_delimiter = ':',
-        env = crate::recipe::obeyed::TRUST,
+        env = TRUST,
         hide_env = true
     )]
     pub(crate) trust: Vec<PathBuf>,
@@ -178,6 +179,38 @@ impl Globals {
             accel.map(|accel| ["--accel".to_owned(), accel.get_name().to_owned()]),
         ];
         words.into_iter().flatten().flatten().collect()
+    }
+
+    /// What the same command has in another shell, as it was given; what the environment says, it says there, too.
+    pub(crate) fn again(&self) -> Vec<String> {
+        let from_environment =
+            |name: &str, text: &str| std::env::var(name).is_ok_and(|it| it == text);
+        let path = |dir: &PathBuf| dir.display().to_string();
+        let trust: Vec<String> = self.trust.iter().map(path).collect();
+        let accel = self.accel.to_possible_value();
+        let accel = accel.filter(|_| self.accel != Setting::Auto);
+        let accel = accel.map(|accel| accel.get_name().to_owned());
+        let given = [
+            ("-C", None, self.directory.as_ref().map(path)),
+            (
+                "--state",
+                Some("IMGFORGE_STATE"),
+                self.state.as_ref().map(path),
+            ),
+            (
+                "--trust",
+                Some(TRUST),
+                Some(trust.join(":")).filter(|all| !all.is_empty()),
+            ),
+            ("--connect", Some("IMGFORGE_CONNECT"), self.connect.clone()),
+            ("--accel", Some("IMGFORGE_ACCEL"), accel),
+        ];
+        let words = given.into_iter().filter_map(|(option, variable, value)| {
+            let value = value?;
+            let everywhere = variable.is_some_and(|name| from_environment(name, &value));
+            (!everywhere).then(|| [option.to_owned(), value])
+        });
+        words.flatten().collect()
     }
 
     /// The state directory: `--state`, else what imgforge.yaml says, else the user's default. Nobody else

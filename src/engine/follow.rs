@@ -226,7 +226,7 @@ impl<'a> Followed<'a> {
         }
         self.listen();
         let error = match (self.failure.take(), how) {
-            (Some(error), Ended::Well | Ended::Failed | Ended::Forgotten) => error,
+            (Some(error), Ended::Well | Ended::Failed | Ended::Forgotten) => self.going_on(error),
             // Who ends a job ends its programs, too, whose failures the job then tells.
             (Some(error), how) => self.unexplained(how).cause(error),
             (None, how) => self.unexplained(how),
@@ -236,6 +236,24 @@ impl<'a> Followed<'a> {
             session.ui.warning(error.render().trim_end().to_owned());
         }
         self.outcome = Some(Outcome::Failed(error));
+    }
+
+    /// The caller's command goes on, and not the job's.
+    fn going_on(&self, error: Error) -> Error {
+        match error.resume_text() {
+            Some(_) => error.resume(format!("`{}` goes on at this stage", self.again())),
+            None => error,
+        }
+    }
+
+    /// The command that goes on: it builds this image if it was asked for, else all that were.
+    fn again(&self) -> String {
+        let (images, name) = (&self.run.images, &self.submitted.job.name);
+        let all: Vec<&str> = match images.contains(name) {
+            true => vec![name],
+            false => images.iter().map(String::as_str).collect(),
+        };
+        self.run.asked.again().command(&all)
     }
 
     /// Of a job that did not say itself why it failed.
@@ -250,10 +268,7 @@ impl<'a> Followed<'a> {
                 }
                 .to_owned(),
             ),
-            Ended::Failed => (
-                "failed".into(),
-                format!("`imgforge build {}` goes on", job.image),
-            ),
+            Ended::Failed => ("failed".into(), format!("`{}` goes on", self.again())),
             Ended::Cancelled => (
                 "was cancelled".into(),
                 "the same command goes on where it stopped".into(),

@@ -11,6 +11,7 @@ use super::{Job, QUEUES, Queue};
 use crate::digest::Key;
 use crate::error::{Context as _, Error, Result};
 use crate::pipeline::Options;
+use crate::pipeline::again::Again;
 use crate::stage::StageId;
 use crate::stage::plan::Plan;
 use crate::store::{Store, private_dir, to_json, write_atomic};
@@ -70,6 +71,8 @@ pub struct Asked {
     // Runs of an older imgforge lack it.
     #[serde(default)]
     locked: bool,
+    #[serde(default)]
+    again: Again,
 }
 
 impl Asked {
@@ -82,6 +85,7 @@ impl Asked {
             publish,
             output,
             locked,
+            again,
             ..
         } = options.clone();
         Asked {
@@ -92,7 +96,13 @@ impl Asked {
             channel: publish.flatten(),
             output,
             locked,
+            again,
         }
+    }
+
+    /// The command line that goes on after a failed job.
+    pub(super) fn again(&self) -> &Again {
+        &self.again
     }
 
     /// Another command may come back from another directory.

@@ -1,6 +1,7 @@
 //! From a recipe to a published image: what runs, in which order, and what is kept.
 
 pub mod advised;
+pub mod again;
 pub mod clean;
 pub mod graph;
 mod guard;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::hypervisor::Host;
+use crate::pipeline::again::Again;
 use crate::pipeline::pins::Pins;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::run::{Run, Stop};
@@ -111,6 +113,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// Containers are put into a registry, below `oci://HOST[/PREFIX]`.
     pub push: Option<String>,
+    /// The command line that goes on after a failed stage.
+    pub again: Again,
 }
 
 /// Plans one image; nothing runs.

@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     session: &'a Session,
     options: &'a Options,
     plan: &'a Plan,
+    // The image that was asked for, where the plan is of one below it, too.
+    asked: &'a str,
     output: Option<Folder>,
     // What the build uses is marked as used until it ends.
     held: HeldLocks,
@@ -133,6 +135,7 @@ impl<'a> Run<'a> {
             session,
             options,
             plan,
+            asked: plan.image(),
             output,
             held: Arc::default(),
             mark,
@@ -306,7 +309,7 @@ impl<'a> Run<'a> {
             }
         };
         let committed = draft.commit(store, meta(planned, began), facts);
-        let layer = committed.map_err(|error| describe_failure(planned, error, &log))?;
+        let layer = committed.map_err(|error| self.describe(planned, error, &log))?;
         // What an earlier failure left has served its purpose.
         drop(std::fs::remove_dir_all(store.kept(&planned.image)));
         self.remember(planned);
@@ -338,12 +341,21 @@ impl<'a> Run<'a> {
         drop(write_atomic(&path, &text));
     }
 
+    /// What every failed stage says.
+    fn describe(&self, planned: &Planned, error: Error, log: &Path) -> Error {
+        let Planned { image, label, .. } = planned;
+        error
+            .within(format!("the {label} stage of {image} failed"))
+            .cause(format!("the log is {}", log.display()))
+            .resume(self.options.again.sentence(&[self.asked]))
+    }
+
     fn failed(&self, planned: &Planned, draft: Draft, error: Error, log: &Path) -> Error {
         let image = &planned.image;
         if matches!(error.kind(), Kind::Interrupted(_)) {
             return error;
         }
-        let error = describe_failure(planned, error, log);
+        let error = self.describe(planned, error, log);
         // `imgforge shell` would open what it refers to.
         if error.kind() == Kind::Breach {
             return error;
@@ -358,15 +370,6 @@ impl<'a> Run<'a> {
             Err(kept) => error.cause(kept),
         }
     }
-}
-
-/// What every failed stage says.
-fn describe_failure(planned: &Planned, error: Error, log: &Path) -> Error {
-    let Planned { image, label, .. } = planned;
-    error
-        .within(format!("the {label} stage of {image} failed"))
-        .cause(format!("the log is {}", log.display()))
-        .resume(format!("`imgforge build {image}` goes on at this stage"))
 }
 
 fn meta(planned: &Planned, began: Instant) -> Meta {

@@ -153,7 +153,7 @@ fn a_changed_layer_below_the_sealed_disk_ends_gate_and_pack() {
                 &format!("the {stage} stage of small failed"),
                 "the disk of the install stage of small changed after it was made",
                 "--from install",
-                "`imgforge build small` goes on at this stage",
+                &world.goes_on(&format!("build small --until {stage}")),
             ]);
     };
     refused("pack");
@@ -308,7 +308,7 @@ fn a_base_that_is_made_again_and_a_gate_that_refuses() {
         let refused = world.run(args).exits(4).says(&[
             "secret-assignment: /etc/app.conf",
             "small seal: cached",
-            "`imgforge build small` goes on at this stage",
+            &world.goes_on(&args.join(" ")),
         ]);
         let stderr = &refused.err;
         assert!(!stderr.contains("small check: cached"), "{stderr}");

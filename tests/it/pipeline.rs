@@ -14,11 +14,11 @@ pub(crate) fn fake(world: &World, script: &str) -> String {
     world.script("qemu-img", &format!("{ask}\n{script}"))
 }
 
-fn real() -> String {
+pub(crate) fn real() -> String {
     exec::find("qemu-img").unwrap().display().to_string()
 }
 
-const BUILD: [&str; 4] = ["build", "small", "--until", "install"];
+pub(crate) const BUILD: [&str; 4] = ["build", "small", "--until", "install"];
 
 #[test]
 fn a_second_build_runs_no_program_and_says_cached() {
@@ -140,8 +140,12 @@ fn a_failed_stage_says_where_its_log_is_and_how_to_go_on() {
         "install stage of small failed",
         "no luck",
         "install.log",
-        "imgforge build small",
+        &world.goes_on("build small --until install"),
     ]);
+    // Who types what it says gets what was asked for.
+    let args = ["build", "small", "-o", "my out"];
+    let failed = world.command(&args).env("PATH", &path).said().exits(1);
+    failed.says(&[&world.goes_on("build small --output 'my out'")]);
     assert!(world.stored().is_empty());
 }
 

@@ -18,7 +18,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
         &[
             "step 1/1 (packages no-such-package-at-all) failed",
             "Unable to locate package no-such-package-at-all",
-            "`imgforge build missing` goes on at this stage",
+            &world.goes_on("build missing --until configure"),
         ],
     );
     world.image(
@@ -30,7 +30,7 @@ fn e2e_steps_fail_with_their_names_and_last_lines() {
         &[
             "step 1/1 (fill the disk) failed",
             "No space left on device",
-            "`imgforge build full` goes on at this stage",
+            &world.goes_on("build full --until configure"),
         ],
     );
 }
@@ -56,7 +56,7 @@ fn e2e_a_server_that_does_not_answer_is_named() {
         &[
             &format!("step 1/1 (puppet agent of {server}) failed with exit code 1"),
             &format!("https://{server}/puppet-ca/v1"),
-            "`imgforge build lost` goes on at this stage",
+            &world.goes_on("build lost --until configure"),
         ],
     );
 }
@@ -96,7 +96,7 @@ fn e2e_a_step_that_ends_the_guest_or_never_ends_is_named() {
              - shell: {{name: a bad step, {limit}run: 'echo the last words; sleep 1; {step}; sleep 3600'}}\n"
         );
         world.image(image, &recipe);
-        let resume = format!("`imgforge build {image}` goes on at this stage");
+        let resume = world.goes_on(&format!("build {image} --until configure"));
         world.fails_to_configure(
             image,
             &[complaint, "\n  | the last words", "-console.log", &resume],
@@ -144,7 +144,7 @@ fn e2e_user_data_is_applied_once_and_forgotten() {
         &[
             "step 1/1 (cloud-init cloud/bad.yaml) failed",
             "cloud-init does not accept the user data",
-            "`imgforge build bad` goes on at this stage",
+            &world.goes_on("build bad --until configure"),
         ],
     );
 }

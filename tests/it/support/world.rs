@@ -223,6 +223,13 @@ impl World {
         self.run(args).ok()
     }
 
+    /// What a failed build says of the command that goes on, whose verb and what follows it are these words.
+    pub(crate) fn goes_on(&self, words: &str) -> String {
+        let dir = self.dir.path().display().to_string();
+        let globals = [&["-C", &dir], &self.args[..]].concat().join(" ");
+        format!("resume: `imgforge {globals} {words}` goes on at this stage\n")
+    }
+
     /// imgforge as another user than root, whom this directory is given to.
     pub(crate) fn as_nobody(&self, args: &[&str]) -> Command {
         let own = format!("{NOBODY}:{NOBODY}");
