@@ -22,4 +22,10 @@ impl Attach {
         let shown = pipeline::shell::attach(&session.store, &image, screen, &mut stdout);
         shown.map_err(|error| session.repo.know(&self.name).err().unwrap_or(error))
     }
+
+    /// What to know of one that a signal ended: it only looked.
+    pub(super) fn interrupted(&self) -> String {
+        let name = &self.name;
+        format!("the build goes on; `imgforge attach {name}` shows its guest again")
+    }
 }

@@ -1,6 +1,6 @@
 //! `imgforge jobs`.
 
-use super::{App, build, out, session};
+use super::{App, BEGINS_AGAIN, build, out, session};
 use crate::engine::{self, Run};
 use crate::error::Result;
 use crate::ui::summary::table;
@@ -37,6 +37,16 @@ impl Jobs {
         let all = run.images.len();
         let failed = build::stay(session, &run, false, vec![])?;
         build::end(app, &failed, all, false)
+    }
+
+    /// What to know of one that a signal ended: who follows jobs only looks.
+    pub(super) fn interrupted(&self) -> String {
+        match &self.build {
+            Some(id) if !self.cancel => {
+                format!("the jobs go on; `imgforge jobs {id}` follows them again")
+            }
+            _ => BEGINS_AGAIN.into(),
+        }
     }
 }
 

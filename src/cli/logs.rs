@@ -7,11 +7,14 @@ use super::{App, out, session};
 use crate::console::lines::plain;
 use crate::error::{Error, Result};
 
+/// How the files end that can be printed: logs, and the reports of gates that did not pass.
+const TEXTS: [&str; 2] = ["log", "json"];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
     /// Image whose last build is asked about
     name: String,
-    /// Stage whose log is printed, such as `configure`; without it all logs are listed
+    /// Log that is printed, such as `configure`, `configure-console` or `gate`; without it the files are listed
     stage: Option<String>,
 }
 
@@ -42,10 +45,17 @@ impl Logs {
                 .iter()
                 .try_for_each(|path| out::print(&format!("{}\n", path.display())));
         };
-        let wanted = dir.join(format!("{stage}.log"));
-        if !files.contains(&wanted) {
-            let stems = files.iter().filter_map(|path| path.file_stem()?.to_str());
-            let mut known: Vec<&str> = stems.collect();
+        let named = |ending: &str| files.contains(&dir.join(format!("{stage}.{ending}")));
+        let Some(ending) = TEXTS.into_iter().find(|ending| named(ending)) else {
+            let is_text = |path: &&PathBuf| {
+                TEXTS
+                    .iter()
+                    .any(|it| path.extension().is_some_and(|own| own == *it))
+            };
+            let texts = files.iter().filter(is_text);
+            let mut known: Vec<&str> = texts
+                .filter_map(|path| path.file_stem()?.to_str())
+                .collect();
             known.dedup();
             return Err(
                 Error::usage(format!("there is no log of the stage `{stage}`")).hint(format!(
@@ -54,7 +64,8 @@ impl Logs {
                     known.join(", ")
                 )),
             );
-        }
+        };
+        let wanted = dir.join(format!("{stage}.{ending}"));
         let raw = std::fs::read(&wanted).map_err(|cause| {
             Error::usage(format!("{} cannot be read", wanted.display())).cause(cause)
         })?;

@@ -103,7 +103,7 @@ pub(crate) enum Verb {
     Size(size::ImageSize),
     /// Lists, follows and cancels the jobs of builds on other machines
     Jobs(jobs::Jobs),
-    /// Prints the logs of an image's last build
+    /// Lists the logs of an image's last build, or prints one of them
     Logs(logs::Logs),
     /// Boots a throw-away copy of a stage's disk with a console
     Shell(shell::Shell),
@@ -170,7 +170,24 @@ impl Verb {
             Verb::Man(verb) => verb.run(),
         }
     }
+
+    /// What a signal has left of it, and what to type next.
+    fn interrupted(&self) -> String {
+        match self {
+            Verb::Build(_) => {
+                "finished stages are kept: the same command goes on where this one stopped".into()
+            }
+            Verb::Attach(verb) => verb.interrupted(),
+            Verb::Jobs(verb) => verb.interrupted(),
+            Verb::Shell(_) => "nothing of the copy is kept; the same command boots another".into(),
+            Verb::Pull(verb) => verb.interrupted(),
+            _ => BEGINS_AGAIN.into(),
+        }
+    }
 }
+
+/// What most interrupted commands do when they are given again.
+const BEGINS_AGAIN: &str = "the same command begins again";
 
 /// What a verb gets: the options of all verbs and a way to the screen.
 #[derive(Debug)]
@@ -243,7 +260,10 @@ fn run(cli: Cli) -> Result<()> {
     }
     let result = cli.verb.run(&app);
     app.ui.close();
-    result
+    result.map_err(|error| match error.kind() {
+        Kind::Interrupted(_) => error.hint(cli.verb.interrupted()),
+        _ => error,
+    })
 }
 
 /// The definition of the command line, for completions and manual pages.
@@ -284,6 +304,41 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_build_that_was_interrupted_speaks_of_stages() {
+        for (words, hint) in [
+            (
+                "build web",
+                "finished stages are kept: the same command goes on where this one stopped",
+            ),
+            (
+                "attach web",
+                "the build goes on; `imgforge attach web` shows its guest again",
+            ),
+            (
+                "jobs 0123abcd",
+                "the jobs go on; `imgforge jobs 0123abcd` follows them again",
+            ),
+            ("jobs", BEGINS_AGAIN),
+            ("jobs 0123abcd --cancel", BEGINS_AGAIN),
+            (
+                "shell web",
+                "nothing of the copy is kept; the same command boots another",
+            ),
+            (
+                "pull web -o web.raw",
+                "the same command resumes with what has come",
+            ),
+            ("pull web -o web.raw --no-cache", BEGINS_AGAIN),
+            ("deploy disk web --disk /dev/sdb", BEGINS_AGAIN),
+            ("disk scan web.raw", BEGINS_AGAIN),
+        ] {
+            let words = format!("imgforge {words}");
+            let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+            assert_eq!(cli.verb.interrupted(), hint, "{words}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{App, out, session};
+use super::{App, BEGINS_AGAIN, out, session};
 use crate::deploy::medium::Trusted;
 use crate::error::Result;
 use crate::host::qemu_img::DiskFormat;
@@ -116,6 +116,14 @@ impl Which {
 }
 
 impl Pull {
+    /// What a signal has left of it.
+    pub(super) fn interrupted(&self) -> String {
+        match self.no_cache {
+            false => "the same command resumes with what has come".into(),
+            true => BEGINS_AGAIN.into(),
+        }
+    }
+
     pub(crate) fn run(&self, app: &App) -> Result<()> {
         self.which.find(app, &self.image, false, |session, image| {
             let output = Output {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{App, out, recipes};
 use crate::address;
 use crate::error::Result;
-use crate::recipe::{Repo, Role};
+use crate::recipe::{Repo, Resolved, Role, secrets};
 use crate::targets;
 
 #[derive(Debug, clap::Args)]
@@ -51,8 +51,17 @@ impl Validate {
             false => repo.validate_files(&files, &self.var)?,
         };
         problems.check()?;
-        for (recipe, refused) in self.refused_names(&repo, &files)? {
-            app.ui.warning(format!("{recipe}: {refused}"));
+        for Resolved { recipe, root, .. } in self.resolved(&repo, &files)? {
+            let name = &recipe.name;
+            for refused in targets::refused_names(&recipe.targets, name) {
+                app.ui.warning(format!("{name}: {refused}"));
+            }
+            for (secret, file) in secrets::absent_files(&recipe, &root) {
+                app.ui.warning(format!(
+                    "{name}: the file of the secret `{secret}` is not on this host, and a build needs it: {}",
+                    file.display()
+                ));
+            }
         }
         for place in self.passwords(&repo, files)? {
             app.ui.warning(format!(
@@ -67,12 +76,8 @@ impl Validate {
         }
     }
 
-    /// The names of containers that a registry would refuse, by recipe.
-    fn refused_names(
-        &self,
-        repo: &Repo,
-        files: &[PathBuf],
-    ) -> Result<Vec<(String, targets::RefusedName)>> {
+    /// The recipes that are asked about.
+    fn resolved(&self, repo: &Repo, files: &[PathBuf]) -> Result<Vec<Resolved>> {
         let mut all = vec![];
         let files: Vec<PathBuf> = files.iter().flat_map(|it| it.canonicalize()).collect();
         // Of named files, others' mistakes are nobody's business.
@@ -83,9 +88,7 @@ impl Validate {
         for name in names {
             let own = || repo.file_of(Path::new(&name)).ok()?.canonicalize().ok();
             if files.is_empty() || own().is_some_and(|own| files.contains(&own)) {
-                let recipe = repo.load(&name, &self.var)?.recipe;
-                let refused = targets::refused_names(&recipe.targets, &recipe.name).into_iter();
-                all.extend(refused.map(|one| (name.clone(), one)));
+                all.push(repo.load(&name, &self.var)?);
             }
         }
         Ok(all)

@@ -48,7 +48,7 @@ pub(super) fn acceleration(choice: &Choice) -> Finding {
                 "{}; guests are slow and time limits six times as long",
                 choice.reason
             ),
-            "turn on virtualization in the firmware, or nested virtualization in the cloud",
+            choice.fix,
         ),
     }
 }

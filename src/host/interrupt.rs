@@ -52,15 +52,15 @@ pub fn raised() -> bool {
     SIGNAL.load(Ordering::SeqCst) != 0
 }
 
-/// Ends the current work if a signal has arrived. Every loop that waits calls this.
+/// Ends the current work if a signal has arrived. Every loop that waits calls this. What comes next is the command
+/// line's to say, which knows what ended.
 ///
 /// # Errors
 /// [`Kind::Interrupted`] with the signal's number.
 pub fn check() -> Result<()> {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => Ok(()),
-        signal => Err(Error::new(Kind::Interrupted(signal), "interrupted")
-            .hint("finished stages are kept: the same command goes on where this one stopped")),
+        signal => Err(Error::new(Kind::Interrupted(signal), "interrupted")),
     }
 }
 

@@ -12,8 +12,8 @@ const HEAD: &str = "# The recipe\n\n\
     Every key of a recipe and of `imgforge.yaml`. This page is generated from the program's types; \
     `imgforge schema` prints the JSON schema for editors.\n\n\
     * Sizes carry a unit (`10GiB`), durations too (`90m`).\n\
-    * Paths are relative to the root of the repository and stay in it; installation media and \
-    imported images may have absolute paths.\n\
+    * Paths are relative to the root of the repository and stay in it. Those of installation media, \
+    imported images and secrets may be absolute.\n\
     * Values may contain `{{ variable }}`; keys and structure never do. Quote such a value.\n\
     * Permissions are quoted: `\"0644\"`.\n";
 

@@ -1,10 +1,10 @@
 //! The values of a recipe's secrets, which stay on this host.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::types::{Recipe, Secret};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::guest::Key;
 use crate::scan::SHORTEST;
 use crate::steps;
@@ -51,6 +51,20 @@ pub fn missing(recipe: &Recipe, root: &Path) -> Vec<String> {
     recipe.secrets.iter().filter_map(why).collect()
 }
 
+/// The secrets whose file is not there, with its name: a host that only reads recipes may lack it, and a name may be
+/// misspelt.
+pub fn absent_files<'r>(recipe: &'r Recipe, root: &Path) -> Vec<(&'r str, PathBuf)> {
+    let absent = |(name, secret): (&'r String, &Secret)| match secret {
+        Secret::File(file) => {
+            let file = root.join(file);
+            let is_absent = file.try_exists().is_ok_and(|exists| !exists);
+            is_absent.then_some((name.as_str(), file))
+        }
+        Secret::Env(_) => None,
+    };
+    recipe.secrets.iter().filter_map(absent).collect()
+}
+
 /// What no image may hold: the recipe's secrets, and those of its steps' own that were made
 /// already, which are in the state directory `state`. Secrets without a value are left out.
 pub fn hidden(recipe: &Recipe, root: &Path, state: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -79,8 +93,16 @@ fn value(name: &str, secret: &Secret, root: &Path) -> Result<Vec<u8>> {
                     ))
             })?,
         Secret::File(file) => {
-            let bytes = std::fs::read(root.join(file));
-            let mut bytes = bytes.doing(|| format!("reading the secret `{name}`"))?;
+            let file = root.join(file);
+            let mut bytes = std::fs::read(&file).map_err(|cause| {
+                let file = std::path::absolute(&file).unwrap_or(file);
+                Error::usage(format!("the secret `{name}` has no value"))
+                    .cause(format!("{} cannot be read: {cause}", file.display()))
+                    .hint(format!(
+                        "write it into a file of this name, which imgforge's user may read, or change \
+                         `secrets: {{{name}: …}}` in the recipe"
+                    ))
+            })?;
             bytes.truncate(bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len));
             bytes
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{IMGFORGE, Run as _, Said, external};
+use crate::support::{IMGFORGE, Run as _, Said, World, external};
 
 fn imgforge(args: &[&str]) -> Said {
     let mut command = crate::support::imgforge();
@@ -102,6 +102,58 @@ fn a_new_repository_is_valid_and_never_overwritten() {
     assert!(good(&["-C", at, "show", "example", "--resolved"]).contains("suite: trixie"));
     let complaint = bad(&["init", at], 2);
     assert!(complaint.contains("already"), "{complaint}");
+}
+
+/// The value is on the machine that builds, and its file's name may be misspelt.
+#[test]
+fn a_secret_without_its_file_is_named_where_recipes_are_read_and_ends_a_build() {
+    let world = World::importing();
+    let import = world.read("recipes/small.yaml");
+    world.write("recipes/small.yaml", format!("{import}secrets: {{pw: {{file: secrets/pw}}}}\nconfigure: [{{shell: {{run: 'true'}}}}]\n"));
+    let file = world
+        .path("secrets/pw")
+        .canonicalize()
+        .unwrap_or_else(|_| world.path("secrets/pw"));
+    let file = file.display();
+    let warning = format!(
+        "small: the file of the secret `pw` is not on this host, and a build needs it: {file}"
+    );
+    for args in [&["validate"][..], &["validate", "small"]] {
+        world.ok(args).says(&[&warning]).prints(&["all good"]);
+    }
+    world.run(&["build", "small"]).exits(2).says(&[
+        "error: the secret `pw` has no value\n",
+        &format!("caused by: {file} cannot be read: No such file or directory"),
+        "hint: write it into a file of this name",
+    ]);
+    world.write("secrets/pw", "open sesame\n");
+    let said = world.ok(&["validate"]);
+    assert_eq!(said.err, "");
+}
+
+#[test]
+fn a_log_is_printed_by_every_name_that_is_offered() {
+    let world = World::importing();
+    for (name, text) in [
+        ("check.log", "looked\n"),
+        ("gate.json", "{\"passed\": false}\n"),
+        ("unit-clone-a-console.png", "not text"),
+    ] {
+        world.write(&format!("state/logs/small/{name}"), text);
+    }
+    world
+        .ok(&["logs", "small"])
+        .prints(&["check.log\n", "gate.json\n", "console.png\n"]);
+    let refused = world.run(&["logs", "small", "seal"]).exits(2);
+    refused.says(&[
+        "there is no log of the stage `seal`",
+        "has logs of check, gate\n",
+    ]);
+    assert_eq!(world.ok(&["logs", "small", "check"]).out, "looked\n");
+    assert_eq!(
+        world.ok(&["logs", "small", "gate"]).out,
+        "{\"passed\": false}\n"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod anew;
 mod answers;
 mod archs;
+mod attach;
 mod cli;
 mod deploy;
 mod disk_seal;

@@ -1,4 +1,4 @@
 #!/bin/sh
-# Runs inside the guest, at its first boot. The recipe's variables are in the environment.
+# Runs while the image is built, inside the booted guest. The recipe's variables are in the environment.
 set -eu
 echo "This machine belongs to $IMGFORGE_VAR_ORGANISATION." > /etc/motd

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Accel, Backend, Choice};
+use super::{Accel, Backend, Choice, Unusable};
 use crate::host::exec::Program;
 
 pub(super) const BACKEND: Backend = Backend {
@@ -31,6 +31,14 @@ pub(super) const BACKEND: Backend = Backend {
 
 const DEVICE: &str = "/dev/kvm";
 
+/// What helps where there is no device.
+const ABSENT: &str =
+    "turn on virtualization in the firmware, or nested virtualization in the cloud";
+
+/// What helps where there is one that runs no machine, or runs it slowly: another hypervisor plays it.
+const NESTED: &str =
+    "turn on nested virtualization on the outer host, where this one is a virtual machine itself";
+
 /// The hidden command whose process runs [`probe_child`].
 pub const PROBE_COMMAND: &str = "__probe-kvm";
 
@@ -45,7 +53,7 @@ const ROUNDS: u32 = 8;
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Measures in a child process: this executable with [`PROBE_COMMAND`].
-fn probe() -> Result<String, String> {
+fn probe() -> Result<String, Unusable> {
     let executable = std::env::current_exe().unwrap_or_else(|_| "imgforge".into());
     measure(
         Path::new(DEVICE),
@@ -60,31 +68,33 @@ pub fn probe_with(child: Program) -> Choice {
 }
 
 /// What the child measured, if that is acceleration; else why it is none.
-fn measure(device: &Path, child: Program) -> Result<String, String> {
+fn measure(device: &Path, child: Program) -> Result<String, Unusable> {
     let shown = device.display();
     if let Err(cause) = OpenOptions::new().read(true).write(true).open(device) {
-        return Err(match cause.kind() {
-            std::io::ErrorKind::NotFound => format!("{shown} does not exist"),
-            std::io::ErrorKind::PermissionDenied => {
-                format!("{shown} is not open to this user (the group kvm is)")
-            }
-            _ => format!("{shown} does not open ({cause})"),
-        });
+        let (why, fix) = match cause.kind() {
+            std::io::ErrorKind::NotFound => (format!("{shown} does not exist"), ABSENT),
+            std::io::ErrorKind::PermissionDenied => (
+                format!("{shown} is not open to this user (the group kvm is)"),
+                "sudo adduser \"$USER\" kvm, and log in again",
+            ),
+            _ => (format!("{shown} does not open ({cause})"), ABSENT),
+        };
+        return Err(Unusable { why, fix });
     }
-    let Ok(answer) = child.timeout(PROBE_WITHIN).text() else {
-        return Err(format!(
-            "{shown} hangs or fails when it runs a machine: useless"
-        ));
+    let useless = |what: String| Unusable {
+        why: format!("{shown} {what}: useless"),
+        fix: NESTED,
     };
-    let speed =
-        parse(&answer).map_err(|why| format!("{shown} cannot run a machine ({why}): useless"))?;
-    let measured = format!(
-        "{shown} executes {} million loop turns a second",
-        millions(speed)
-    );
+    let Ok(answer) = child.timeout(PROBE_WITHIN).text() else {
+        return Err(useless("hangs or fails when it runs a machine".into()));
+    };
+    let speed = parse(&answer).map_err(|why| useless(format!("cannot run a machine ({why})")))?;
+    let measured = format!("executes {} million loop turns a second", millions(speed));
     match speed < USEFUL_TURNS_A_SECOND {
-        true => Err(format!("{measured}: useless")),
-        false => Ok(measured),
+        true => Err(useless(format!(
+            "{measured}, where a processor does some 3000 million"
+        ))),
+        false => Ok(format!("{shown} {measured}")),
     }
 }
 
@@ -141,7 +151,8 @@ mod tests {
             (
                 "echo 20000 16666666",
                 Accel::Tcg,
-                "/dev/null executes 1.2 million loop turns a second: useless, using tcg",
+                "/dev/null executes 1.2 million loop turns a second, where a processor does \
+                 some 3000 million: useless, using tcg",
             ),
             (
                 "echo 20000 25000",
@@ -170,6 +181,9 @@ mod tests {
                 (accel, reason),
                 "{script}"
             );
+            // The firmware of this machine has nothing to do with a device that is there.
+            let fix = if accel == Accel::Tcg { NESTED } else { "" };
+            assert_eq!(choice.fix, fix, "{script}");
         }
     }
 
@@ -181,6 +195,7 @@ mod tests {
     #[test]
     fn without_a_device_nothing_is_run() {
         let found = measure(Path::new("/dev/no-kvm"), Program::new("no-such-program"));
-        assert_eq!(found.unwrap_err(), "/dev/no-kvm does not exist");
+        let Unusable { why, fix } = found.unwrap_err();
+        assert_eq!((why.as_str(), fix), ("/dev/no-kvm does not exist", ABSENT));
     }
 }

@@ -36,7 +36,15 @@ struct Backend {
     /// The device below `/dev` that a guest opens for it.
     device: Option<&'static str>,
     /// What makes it usable on this host, or why it is not; `None` where it always is.
-    probe: Option<fn() -> Result<String, String>>,
+    probe: Option<fn() -> Result<String, Unusable>>,
+}
+
+/// Why a backend is not usable on this host.
+#[derive(Debug)]
+struct Unusable {
+    why: String,
+    /// What makes it usable.
+    fix: &'static str,
 }
 
 /// Makes [`Accel`] and [`Setting`] of the backends, the best first.
@@ -151,6 +159,7 @@ impl Setting {
             Some(accel) => Choice {
                 accel,
                 reason: format!("{} was asked for", accel.as_str()),
+                fix: "with `--accel auto` the best that this host has is used",
             },
         }
     }
@@ -163,6 +172,8 @@ pub struct Choice {
     pub accel: Accel,
     /// A sentence for `doctor`, without a full stop.
     pub reason: String,
+    /// What gives this host a better one.
+    pub fix: &'static str,
 }
 
 /// Takes the best backend that this host has.
@@ -172,8 +183,8 @@ pub fn probe() -> Choice {
 }
 
 /// The first that is found usable; the last if none is.
-fn best(found: impl IntoIterator<Item = (Accel, Option<Result<String, String>>)>) -> Choice {
-    let (mut accel, mut reasons) = (Accel::Tcg, vec![]);
+fn best(found: impl IntoIterator<Item = (Accel, Option<Result<String, Unusable>>)>) -> Choice {
+    let (mut accel, mut reasons, mut fixes) = (Accel::Tcg, vec![], vec![]);
     for (next, found) in found {
         accel = next;
         match found {
@@ -182,11 +193,18 @@ fn best(found: impl IntoIterator<Item = (Accel, Option<Result<String, String>>)>
                 reasons = vec![why];
                 break;
             }
-            Some(Err(why)) => reasons.push(why),
+            Some(Err(Unusable { why, fix })) => {
+                reasons.push(why);
+                fixes.push(fix);
+            }
         }
     }
     let reason = format!("{}, using {}", reasons.join("; "), accel.as_str());
-    Choice { accel, reason }
+    Choice {
+        accel,
+        reason,
+        fix: fixes.first().copied().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub struct Recipe {
     /// Values that reach the guest and nothing else.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
-    /// Steps that run inside the guest at its first boot, in this order.
+    /// Steps that run while the image is built, inside the booted guest, in this order.
     #[serde(default)]
     pub configure: Vec<Step>,
     /// Steps that run at the first boot of every machine made from the image.

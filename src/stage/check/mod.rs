@@ -11,7 +11,7 @@ mod run;
 mod subject;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::error::{Context as _, Error, Result};
@@ -77,6 +77,11 @@ impl Gate<'_> {
         self.accel.on(self.machine.arch)
     }
 
+    /// Where a gate that does not pass leaves its report.
+    fn report(&self) -> PathBuf {
+        self.logs.join(self.named("gate.json"))
+    }
+
     /// Start of the names of domains and evidence: gates of several targets run at once.
     fn named(&self, what: &str) -> String {
         match self.ui.stage() {
@@ -95,6 +100,13 @@ const CHECK: &str = "check";
 /// [`Kind::Gate`](crate::error::Kind::Gate) with every problem, when there is one; the report, the
 /// console logs, screenshots and journals stay in `logs` then.
 pub fn run_gate(gate: &Gate<'_>) -> Result<GateReport> {
+    // What an earlier build was refused for is not what this one has.
+    match std::fs::remove_file(gate.report()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            return Err(cause).doing(|| format!("removing {}", gate.report().display()));
+        }
+        _ => {}
+    }
     let common = gate.scratch.join("gate.qcow2");
     qemu_img::create(&common, Some((gate.disk, "qcow2")), None, gate.size)?;
     let began = Instant::now();
@@ -165,7 +177,7 @@ fn refuse(
         clones,
         leftovers,
     };
-    let path = gate.logs.join(gate.named("gate.json"));
+    let path = gate.report();
     std::fs::write(&path, to_json(&report)?)
         .doing(|| format!("writing the gate's report {}", path.display()))?;
     let image = gate.ui.image();
