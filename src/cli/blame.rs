@@ -25,7 +25,9 @@ pub(crate) struct Blame {
 }
 
 fn parse(text: &str) -> Result<(String, String), String> {
-    let (image, path) = text.split_once(":/").ok_or("it has no `:/PATH`")?;
+    let (image, path) = text.split_once(":/").ok_or_else(|| {
+        format!("it names no path; write the image and the path as one word: `{text}:/etc/motd`")
+    })?;
     if image.is_empty() {
         return Err("it names no image".into());
     }

@@ -76,14 +76,16 @@ pub(super) fn pass(
     shared.log.tunnel(host.trim_matches(['[', ']']));
     let slash = if path.starts_with('/') { "" } else { "/" };
     // One request a connection: the next one may be for another server.
+    // The name of the site is that of the request, which was judged.
     let line = format!(
-        "{} {slash}{path} HTTP/1.1\r\nConnection: close\r\n",
+        "{} {slash}{path} HTTP/1.1\r\nHost: {site}\r\nConnection: close\r\n",
         request.method
     );
     let head = request.rest.split_inclusive(|byte| *byte == b'\n');
     let own = |line: &&[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         let of_proxies = [
+            "host",
             "connection",
             "keep-alive",
             "proxy-connection",

@@ -65,7 +65,7 @@ impl Blob<'_> {
             if let Some(path) = self.image.url.local().filter(counts) {
                 self.ui.step("verifying and unpacking");
                 return match self.unpack_file(&path)? {
-                    Ok(fed) => Ok(origin(0, 0, &fed)),
+                    Ok(fed) => Ok(origin(0, fed.size, &fed)),
                     Err(found) => Err(self.wrong(found)),
                 };
             }

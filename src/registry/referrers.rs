@@ -11,6 +11,15 @@ use crate::http::{Method, Reply};
 /// So often a list that others write, too, is written.
 const WRITES: usize = 5;
 
+/// Whether a refusal is of this very manifest, and not of its kind: that one has no code, or one of these.
+fn names_a_fault(answer: &[u8]) -> bool {
+    let of_its_kind = ["UNSUPPORTED", "MANIFEST_INVALID"];
+    super::refusal::words(answer).is_some_and(|words| {
+        let code = words.split(':').next().unwrap_or_default();
+        !of_its_kind.contains(&code)
+    })
+}
+
 impl Registry {
     /// Puts manifests about `subject` there, whose blobs are there already. The subject itself may come later.
     /// Whether others can find them: some registries neither list them nor take a list.
@@ -90,7 +99,7 @@ impl Registry {
         let reply = self.offer(reference, kind, manifest)?;
         match reply.status {
             201 | 202 => Ok(Some(reply)),
-            400 | 404 | 405 | 415 => Ok(None),
+            400 | 405 | 415 if !names_a_fault(&reply.body) => Ok(None),
             _ => Err(self.refused("taking a manifest", &reply)),
         }
     }

@@ -82,7 +82,10 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_bool(self.number()?)
+        match self.as_text().and_then(|text| text.parse().ok()) {
+            Some(value) => visitor.visit_bool(value),
+            None => Err(self.misfit("`true` or `false` was expected")),
+        }
     }
 
     numbers! {
@@ -230,6 +233,8 @@ mod tests {
             let expected = format!("`{text}` is not a number that fits here");
             assert_eq!(misfit.message, expected);
         }
+        let misfit = read::<Vec<bool>>("[yes]").unwrap_err();
+        assert_eq!(misfit.message, "`true` or `false` was expected");
         let misfit = read::<Vec<u16>>("[[80]]").unwrap_err();
         assert_eq!(misfit.message, "a number was expected");
     }

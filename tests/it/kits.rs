@@ -184,15 +184,16 @@ fn an_empty_host_builds_of_a_kit_and_asks_no_server() {
 #[test]
 fn a_kit_has_the_advisories_excuses_and_keyrings_of_imgforge_yaml() {
     let site = Site::new();
-    let config = "state: state\nadvisories: [{format: osv, from: known}, {format: osv, from:                   'https://a.example/x'}]\nvex: [vex.json]\nupdates: {keyrings: [keys/site.gpg, gone.gpg]}\n";
+    let config = "state: state\nadvisories: [{format: osv, from: known}, {format: osv, from: 'https://a.example/x'}]\nvex: [vex.json]\nupdates: {keyrings: [keys/site.gpg, gone.gpg]}\n";
     site.world.write("imgforge.yaml", config);
     for path in ["known/one.json", "vex.json", "keys/site.gpg"] {
         site.world.write(path, path);
     }
+    std::os::unix::fs::symlink("..", site.world.path("known/circle")).unwrap();
     site.world.ok(&BUILD);
     site.world.write(&package(), PACKAGE);
-    let said = site.world.ok(&EXPORT);
-    said.says(&["not in the kit", "gone.gpg of imgforge.yaml"]);
+    let words = ["gone.gpg of", "a symbolic link", "known/circle"];
+    site.world.ok(&EXPORT).says(&words);
     let world = bare();
     let kit = ["kit.tar", "site.gpg"].map(|name| site.world.path(name));
     import(&world, &kit, &[]).ok();

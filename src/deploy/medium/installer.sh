@@ -34,7 +34,7 @@ while [ "$quiet" -lt 3 ]; do
   if [ "$now" = "$seen" ]; then quiet=$((quiet + 1)); else seen=$now quiet=0; fi
 done
 
-# Media of this label are this one and its copies. What is mounted is no disk to install on.
+# Media of this label are this one and its copies. What is mounted is no disk to install on, other media included.
 own=
 [ -z "$MEDIUM" ] || modprobe -q isofs
 for block in /sys/block/*; do
@@ -42,9 +42,11 @@ for block in /sys/block/*; do
   [ -n "$MEDIUM" ] || break
   # The volume's label, by ECMA-119.
   label=$(dd if="/dev/$name" bs=1 skip=32808 count=32 2>/dev/null)
-  [ "$label" = "$MEDIUM" ] || continue
+  case $label in IMGFORGE_*) ;; *) continue ;; esac
   mkdir -p "/media/$name"
-  mount -t iso9660 -o ro "/dev/$name" "/media/$name" && own=/media/$name
+  mount -t iso9660 -o ro "/dev/$name" "/media/$name" ||
+    stop "the medium /dev/$name cannot be mounted, so it would count as a disk to install on: take it out"
+  [ "$label" != "$MEDIUM" ] || own=/media/$name
 done
 
 image=$(given imgforge.image) disk=$(given imgforge.disk) end=$(given imgforge.end)

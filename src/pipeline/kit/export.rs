@@ -159,14 +159,21 @@ impl Parts<'_> {
             }
             let mut todo = vec![path];
             while let Some(path) = todo.pop() {
-                match path.is_dir() {
-                    false => self.add_file(&path)?,
-                    true => {
-                        self.add_directory(&path)?;
-                        let doing = || format!("reading {}", path.display());
-                        for entry in path.read_dir().doing(doing)? {
-                            todo.push(entry.doing(doing)?.path());
-                        }
+                if !path.is_dir() {
+                    self.add_file(&path)?;
+                    continue;
+                }
+                self.add_directory(&path)?;
+                let doing = || format!("reading {}", path.display());
+                for entry in path.read_dir().doing(doing)? {
+                    let entry = entry.doing(doing)?;
+                    // A link may lead out of what was named, or in circles.
+                    match entry.file_type().doing(doing)?.is_symlink() {
+                        true => self.warnings.push(format!(
+                            "not in the kit, as it is a symbolic link: {}",
+                            entry.path().display()
+                        )),
+                        false => todo.push(entry.path()),
                     }
                 }
             }

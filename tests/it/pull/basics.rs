@@ -153,6 +153,17 @@ fn a_revision_on_trial_is_for_its_share_of_the_machines() {
     }
 }
 
+/// Every byte of it is here already.
+#[test]
+fn a_directory_is_a_repository_of_which_nothing_is_fetched() {
+    let (world, disk) = one_image();
+    let machine = Machine::new(&world);
+    let reference = format!("{}#web", world.path("repo").display());
+    let pulled = machine.pull(&reference).unwrap();
+    machine.has(&disk);
+    assert_eq!((pulled.fetched, pulled.reused), (0, disk.size.as_bytes()));
+}
+
 #[test]
 fn the_repositories_of_imgforge_yaml_have_names() {
     let (world, disk) = one_image();
