@@ -161,13 +161,21 @@ pub fn plan(session: &Session, options: &Options, name: &str, epochs: epoch::Mod
 /// what is wrong. What is published waits for all architectures of what it builds on, which are
 /// published together.
 pub fn nodes(session: &Session, options: &Options, names: &[String]) -> Vec<graph::Node> {
+    let channel = options.publish.as_ref();
+    let published = channel
+        .map(|channel| updated::Published::by(session, &options.vars, channel.as_deref(), names));
     let node = |name: &String| {
         let resolved = session.repo.load(name, &options.vars).ok();
         let recipe = resolved.as_ref().map(|resolved| &resolved.recipe);
         let parent = resolved.as_ref().and_then(|resolved| match &resolved.base {
-            Base::Layer(parent) => Some(parent),
-            _ => None,
+            Base::Layer(parent) => Some(parent.clone()),
+            Base::Published(image) => {
+                let published = published.as_ref()?;
+                published.recipe_of(image, resolved.recipe.machine.arch)
+            }
+            Base::Install(_) => None,
         });
+        let parent = parent.as_ref();
         let is_before = |image: &&String| match options.publish {
             Some(_) => parent.is_some_and(|parent| whole::name(parent) == whole::name(image)),
             None => parent == Some(*image),

@@ -18,10 +18,17 @@ use crate::recipe::types::{PublishedImage, Recipe};
 use crate::store::epoch::Mode;
 use crate::store::{remembered, to_json, write_atomic};
 
-/// What one command has asked already: all its images build on the same revision.
+/// What one command has asked already: all its images build on the same revision, until it publishes one.
 #[derive(Debug, Default)]
 pub struct Pins {
     known: Mutex<BTreeMap<Key, Pin>>,
+}
+
+impl Pins {
+    /// Has the repositories be asked again: one of them has something new.
+    pub fn forget(&self) {
+        self.known.lock().unpoisoned().clear();
+    }
 }
 
 /// Finds the revision of the `published` image that `recipe` builds on. `offline`, and of [`Mode::Last`], it is the one of

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::tried::{Made, Try};
 use super::{Session, whole};
 use crate::error::{Error, Result};
-use crate::recipe::types::{Base, Recipe};
+use crate::machine::Arch;
+use crate::recipe::types::{Base, PublishedImage, Recipe};
 use crate::repository::place;
 use crate::stage::StageId;
 use crate::time::now;
@@ -127,6 +128,7 @@ pub fn choose(
     let names = session.repo.names()?;
     let mut recipes = BTreeMap::new();
     let mut archs = BTreeMap::new();
+    let below = publish.map(|channel| Published::by(session, vars, channel.as_deref(), &names));
     for name in &names {
         let on = match session.repo.load(name, vars) {
             Ok(resolved) => {
@@ -136,7 +138,12 @@ pub fn choose(
                 archs.insert(name.clone(), (arch, to.flatten()));
                 match resolved.base {
                     Base::Layer(parent) => On::Image(parent),
-                    Base::Published(_) => On::Published,
+                    // Its steps run again by what the channel has then.
+                    Base::Published(image) => match &below {
+                        Some(below) => below.recipe_of(&image, resolved.recipe.machine.arch),
+                        None => None,
+                    }
+                    .map_or(On::Published, On::Image),
                     Base::Install(_) => On::Nothing,
                 }
             }
@@ -195,6 +202,56 @@ fn need(made: Option<&Made>, updates: &[Update], at: u64) -> Need {
 
 /// Repository and channel.
 type Destination = (String, String);
+
+/// What a command publishes of recipes, by which others of its images are built on them.
+pub(super) struct Published {
+    images: BTreeMap<(Destination, String, Arch), String>,
+    default_channels: BTreeMap<String, String>,
+}
+
+impl Published {
+    /// What `names` become in this channel, as the command line has it.
+    pub(super) fn by(
+        session: &Session,
+        vars: &[(String, String)],
+        channel: Option<&str>,
+        names: &[String],
+    ) -> Self {
+        let image = |name: &String| {
+            let recipe = session.repo.load(name, vars).ok()?.recipe;
+            let to = destination(session, &recipe, channel)?;
+            let of = (to, whole::name(name).to_owned(), recipe.machine.arch);
+            Some((of, name.clone()))
+        };
+        let root = session.repo.root();
+        let default = |name: &String| {
+            let place = place::find(&session.config, root, Some(name)).ok()?;
+            Some((name.clone(), place.default_channel().to_owned()))
+        };
+        Published {
+            images: names.iter().filter_map(image).collect(),
+            default_channels: session
+                .config
+                .repositories
+                .keys()
+                .filter_map(default)
+                .collect(),
+        }
+    }
+
+    /// The recipe whose image a published one of this architecture becomes.
+    pub(super) fn recipe_of(&self, published: &PublishedImage, arch: Arch) -> Option<String> {
+        let PublishedImage { image, channel } = published;
+        let repository = image
+            .repository
+            .as_ref()
+            .filter(|_| image.revision.is_none())?;
+        let channel = channel.as_ref().or(image.channel.as_ref());
+        let channel = channel.or(self.default_channels.get(repository))?;
+        let to = (repository.clone(), channel.clone());
+        self.images.get(&(to, image.name.clone(), arch)).cloned()
+    }
+}
 
 /// Where an image of a recipe would be published; none where its build says what is wrong.
 fn destination(session: &Session, recipe: &Recipe, channel: Option<&str>) -> Option<Destination> {

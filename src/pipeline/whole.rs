@@ -152,7 +152,9 @@ pub(super) fn hand_over(session: &Session, options: &Options, built: &[Built]) -
         [one] => one.plan.image(),
         _ => first.plan.name(),
     };
-    publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()))
+    let published = publish::run(&requests, &session.ui.stage(image, StageId::Publish.name()));
+    session.pins.forget();
+    published
 }
 
 fn copy(session: &Session, options: &Options, whole: &[Built]) -> Result<()> {

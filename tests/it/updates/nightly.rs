@@ -43,6 +43,31 @@ fn what_a_build_did_not_bring_is_told_and_not_built_again() {
     assert_eq!(said["images"][0]["updates"], json!([]));
 }
 
+/// What is published comes before what is built on it, and a failure of it is one of both.
+#[test]
+fn what_is_built_on_a_published_image_follows_the_recipe_that_publishes_it() {
+    let (archive, _server, world) = mirror();
+    let newer = [("libssl3", "3.0.15-1~deb12u1", "openssl")];
+    archive.suite(SECURITY, "bookworm-security", &newer);
+    let nobody = Nobody::new();
+    let url = format!("http://{}/disk.raw", nobody.address);
+    let disk = format!(
+        "install: {{import: {{image: \"{url}\", sha256: {}}}}}\nmachine: {{disk: 1GiB}}\npublish: \
+         {{channel: stable}}\n",
+        "0".repeat(64)
+    );
+    world.image("web", &disk);
+    world.image("above", "from: {image: main#web, channel: stable}\n");
+    world.image("pinned", "from: {image: main#web@1}\n");
+    world.run(&NIGHTLY).exits(1).says(&[
+        "fixes wait: building above, web",
+        "above (it builds on web)",
+    ]);
+    // Without --publish the channel has the old one still.
+    let said = world.run(&["build", "--all", "--updated"]);
+    said.exits(1).says(&["fixes wait: building web"]);
+}
+
 #[test]
 fn what_could_not_be_judged_fails_a_nightly_build_of_it() {
     let (_archive, server, world) = mirror();
