@@ -22,6 +22,7 @@
 //! What stages are made of:
 //!
 //! * `runner`: executes a recipe's steps in a guest
+//! * `takeover`: plans how the running system of a machine is replaced
 //! * `deploy`: writes a published image to a disk of this machine
 //! * `pull`: the client of a repository
 //! * `repository`: published images, signed, in a directory
@@ -128,6 +129,7 @@ pub mod steps;
 pub mod store;
 pub mod sync;
 pub mod sysprep;
+pub mod takeover;
 pub mod targets;
 mod text;
 pub mod time;

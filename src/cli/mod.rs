@@ -34,6 +34,7 @@ mod show;
 mod size;
 mod status;
 mod sync;
+mod takeover;
 mod updates;
 mod validate;
 mod verify;
@@ -121,6 +122,8 @@ pub(crate) enum Verb {
     Pull(pull::Pull),
     /// Writes a published image to a disk of this machine
     Deploy(Box<deploy::Deploy>),
+    /// Plans how a published image replaces this machine's running system
+    Takeover(takeover::Takeover),
     /// Keeps a cloud at what a channel has
     Sync(sync::SyncCloud),
     /// Clears up after killed builds and makes room in the store
@@ -162,6 +165,7 @@ impl Verb {
             Verb::Repo(verb) => verb.run(app),
             Verb::Pull(verb) => verb.run(app),
             Verb::Deploy(verb) => verb.run(app),
+            Verb::Takeover(verb) => verb.run(app),
             Verb::Sync(verb) => verb.run(app),
             Verb::Gc(verb) => verb.run(app),
             Verb::Init(verb) => verb.run(app),

@@ -152,6 +152,29 @@ pub fn install(
     Ok(deployed)
 }
 
+/// Whether a disk has this image by its own record, with whatever machine file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has(device: &dyn Device, image: &Image) -> Result<bool> {
+    let (before, found) = (plan::look(device)?, Record::read(device)?);
+    Ok(found.is_some_and(|found| {
+        found.state == State::Complete
+            && found.sha512 == image.sha512
+            && before.boots
+            && before.table.is_some()
+            && before.table == found.table
+    }))
+}
+
+/// Whether an image fits on a disk of `size` bytes.
+///
+/// # Errors
+/// When it does not.
+pub fn check_fits(image: &Image, size: u64) -> Result<()> {
+    plan::check_size(image.disk_size, size)
+}
+
 /// Whether an image can be put onto disks, and has what a machine file needs: all that needs no disk.
 ///
 /// # Errors

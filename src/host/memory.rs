@@ -18,7 +18,7 @@ pub fn free_with_swap() -> Option<Size> {
 }
 
 /// A line of `/proc/meminfo`: `MemAvailable:   15941352 kB`.
-fn field(text: &str, name: &str) -> Option<Size> {
+pub(crate) fn field(text: &str, name: &str) -> Option<Size> {
     let value = |line: &str| {
         let kib = line
             .strip_prefix(name)?
