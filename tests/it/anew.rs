@@ -89,7 +89,7 @@ fn a_forced_stage_that_fails_is_what_the_printed_command_makes() {
     let path = fake(&world, "exit 3");
     let mut failing = world.command(&["build", "small", "--from", "install"]);
     let failed = failing.env("PATH", path).said().exits(1);
-    failed.says(&["`imgforge build small` goes on"]);
+    failed.says(&[" build small` goes on"]);
     assert_eq!(
         planned(&world, "small", "small", "install")["cached"],
         false
