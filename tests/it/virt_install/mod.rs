@@ -179,7 +179,7 @@ fn failed(said: Said, words: &[&str]) {
     let last = events(&said).pop().unwrap().to_string();
     for words in words
         .iter()
-        .chain(&["install-console.log", "imgforge build toy"])
+        .chain(&["install-console.log", " build toy --until install"])
     {
         assert!(last.contains(words), "`{words}` is not in {last}");
     }
