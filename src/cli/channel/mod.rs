@@ -106,7 +106,7 @@ impl JudgeArgs {
         Ok(repository.judged_by(Box::new(move |root, name, revision| {
             let judged = advised::hand_out(&session, offline, &vars, root, (name, revision));
             match judged {
-                Err(error) if tells && error.kind() == Kind::Gate => {
+                Err(error) if tells && !matches!(error.kind(), Kind::Interrupted(_)) => {
                     session.ui.warning(error.render());
                     Ok(())
                 }
